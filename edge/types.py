@@ -1,0 +1,135 @@
+"""The frozen values that cross threads. Nobody writes to an image after it is in a Frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.geometry import Box
+
+Image: TypeAlias = NDArray[np.uint8]  # shape (height, width, 3), blue-green-red, as OpenCV and picamera2 give it
+ThreatLevel: TypeAlias = Literal["low", "medium", "high", "critical"]
+LEVELS: tuple[ThreatLevel, ...] = ("low", "medium", "high", "critical")  # in rising order
+Status: TypeAlias = Literal["ok", "degraded", "blind"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One picture of a source.
+
+    ``sequence`` counts the source's frames from 1, dropped ones included. ``captured_at`` is Unix time and
+    ``monotonic`` the monotonic clock's time of the same moment, both in seconds. ``lores`` is the same view at a
+    smaller size where the camera's own scaler made one, else None.
+    """
+
+    sequence: int
+    captured_at: float
+    monotonic: float
+    image: Image
+    lores: Image | None = None
+
+    @property
+    def width(self) -> int:
+        return int(self.image.shape[1])
+
+    @property
+    def height(self) -> int:
+        return int(self.image.shape[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """One object that the detector saw: ``confidence`` 0 to 1, ``box`` in pixels of the full frame."""
+
+    class_id: int
+    class_name: str
+    confidence: float
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A rule that fired.
+
+    ``alert_id`` is a label unique on this device. ``timestamp`` is the Unix time of the frame that fired it,
+    ``location`` the centre, in pixels, of the detection that weighs most, ``detection_count`` the number of
+    detections that took part, ``threat_types`` their class names, those of the rule's first list first.
+    """
+
+    alert_id: str
+    timestamp: float
+    camera_id: str
+    rule: str
+    threat_level: ThreatLevel
+    confidence: float
+    threat_types: tuple[str, ...]
+    location: tuple[int, int]
+    detection_count: int
+    frame_id: int
+
+    @property
+    def message(self) -> str:
+        """One line for a person, in the words of the customer's guide."""
+        return f"{self.threat_level.upper()} threat detected: {', '.join(self.threat_types)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Milliseconds from the frame's capture: waiting to be looked at, looking (detector and rules), and both."""
+
+    capture: float
+    inference: float
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one look gave; without a frame (camera lost, idle) it is a sign of life and says why in ``reason``.
+
+    ``timestamp`` is Unix time; ``crime_relevant`` holds one flag for each detection; ``dropped`` counts the frames
+    that the source delivered and nobody looked at, since start.
+    """
+
+    timestamp: float
+    camera_id: str
+    status: Status
+    model: str
+    reason: str = ""
+    frame: Frame | None = None
+    frame_size: tuple[int, int] = (0, 0)  # width, height: the last frame's where there is none
+    detections: tuple[Detection, ...] = ()
+    crime_relevant: tuple[bool, ...] = ()
+    alerts: tuple[Alert, ...] = ()
+    latency: Latency | None = None
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFrame:
+    """One JPEG for the stream: ``width`` and ``height`` in pixels, ``annotated`` when boxes are drawn on it."""
+
+    frame_id: int
+    timestamp: float
+    camera_id: str
+    width: int
+    height: int
+    annotated: bool
+    jpeg: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A model file and what is known about it; an empty hint means: find out from the file itself."""
+
+    name: str
+    path: Path
+    labels: Path | None = None
+    decoder: Literal["", "ssd", "yolo"] = ""
+    resize: Literal["", "letterbox", "stretch"] = ""
+    cpu_twin: ModelSpec | None = None  # for a model compiled for an accelerator: the one that the CPU can run
+    options: Mapping[str, str] = field(default_factory=dict)
