@@ -19,14 +19,14 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The root of every group of settings: frozen, and an unknown key is an error."""
 
 
-class Device(Settings):
+class Device(Settings, frozen=True):
     """Who this device is."""
 
     id: Annotated[str, Meta(description="Name of the device in every message; empty: one is made once and kept.")] = ""
     camera_id: Annotated[str, Meta(min_length=1, description="Name of its camera in every message.")] = "main"
 
 
-class Camera(Settings):
+class Camera(Settings, frozen=True):
     """Where the pictures come from."""
 
     source: Annotated[
@@ -55,7 +55,7 @@ class Camera(Settings):
     retry_max_s: Annotated[float, Meta(gt=0.0, le=600.0, description="Longest wait between two attempts.")] = 15.0
 
 
-class Detector(Settings):
+class Detector(Settings, frozen=True):
     """The model and what runs it."""
 
     model: Annotated[
@@ -87,7 +87,7 @@ class Detector(Settings):
     max_detections: Annotated[int, Meta(ge=1, le=1000, description="At most so many a frame, best first.")] = 100
 
 
-class Rule(Settings):
+class Rule(Settings, frozen=True):
     """One rule. It matches a frame that has every class of `all`, one of `any` (if given) and none of `none`."""
 
     name: Annotated[str, Meta(min_length=1, description="Name of the rule, unique.")]
@@ -100,7 +100,9 @@ class Rule(Settings):
     )
     hold_hits: Annotated[int, Meta(ge=1, le=1000, description="The rule fires when so many ...")] = 3
     hold_frames: Annotated[int, Meta(ge=1, le=1000, description="... of the last so many frames matched.")] = 5
-    cooldown_s: Annotated[float, Meta(ge=0.0, description="After firing, quiet for this many seconds.")] = 15.0
+    cooldown_s: Annotated[float, Meta(ge=0.0, le=86400.0, description="After firing, quiet for this many seconds.")] = (
+        15.0
+    )
 
 
 WEAPONS = ("knife", "gun", "pistol", "rifle", "firearm", "weapon")
@@ -111,7 +113,7 @@ DEFAULT_RULES = (
 )
 
 
-class Alerts(Settings):
+class Alerts(Settings, frozen=True):
     """What is worth an alert."""
 
     crime_relevant: Annotated[
@@ -122,7 +124,7 @@ class Alerts(Settings):
     ] = DEFAULT_RULES
 
 
-class Listener(Settings):
+class Listener(Settings, frozen=True):
     """One address that backends connect to, and how they are spoken to there."""
 
     host: Annotated[
@@ -141,7 +143,7 @@ class Listener(Settings):
     ] = False
 
 
-class Stream(Settings):
+class Stream(Settings, frozen=True):
     """What all listeners share."""
 
     alerts: Annotated[
@@ -157,7 +159,7 @@ class Stream(Settings):
     ] = 4.0
 
 
-class Video(Settings):
+class Video(Settings, frozen=True):
     """The pictures of the stream, for listeners with `video = true`."""
 
     max_fps: Annotated[float, Meta(gt=0.0, le=60.0, description="Most pictures a second.")] = 10.0
@@ -166,7 +168,7 @@ class Video(Settings):
     annotated: Annotated[bool, Meta(description="Draw boxes, names and scores on them.")] = True
 
 
-class Pattern(Settings):
+class Pattern(Settings, frozen=True):
     """How the buzzer sounds."""
 
     on_s: Annotated[float, Meta(gt=0.0, le=60.0, description="Seconds on.")] = 0.5
@@ -174,7 +176,7 @@ class Pattern(Settings):
     repeats: Annotated[int, Meta(ge=0, le=1000, description="How many times; 0 is silence.")] = 0
 
 
-class Patterns(Settings):
+class Patterns(Settings, frozen=True):
     """The buzzer's pattern for each threat level."""
 
     low: Pattern = Pattern()
@@ -183,7 +185,7 @@ class Patterns(Settings):
     critical: Pattern = Pattern(repeats=12)
 
 
-class Gpio(Settings):
+class Gpio(Settings, frozen=True):
     """The buzzer."""
 
     factory: Annotated[
@@ -202,7 +204,7 @@ class Gpio(Settings):
     patterns: Patterns = Patterns()
 
 
-class Storage(Settings):
+class Storage(Settings, frozen=True):
     """Where the device keeps what it must remember."""
 
     state_dir: Annotated[
@@ -211,7 +213,7 @@ class Storage(Settings):
     models_dir: Annotated[str, Meta(description="Where pulled models lie; empty: `models` in the state folder.")] = ""
 
 
-class Config(Settings):
+class Config(Settings, frozen=True):
     """Everything."""
 
     device: Device = Device()

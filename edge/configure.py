@@ -1,0 +1,163 @@
+"""From a TOML file, PREACT_EDGE_* variables and ``--set`` to a checked Config; every error names its source and key."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import inspect
+
+from edge.config import Config
+from edge.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PREFIX = "PREACT_EDGE_"
+NOT_SETTINGS = frozenset({"CONFIG", "MODEL_MIRROR", "PYTHON", "TFLITE_PYTHON"})  # variables that are no keys
+_ROOT = inspect.type_info(Config)
+
+
+def load_config(path: Path | None, environ: Mapping[str, str] | None = None, overrides: Iterable[str] = ()) -> Config:
+    """Read ``path`` (None: the defaults), then apply PREACT_EDGE_GROUP__KEY of ``environ``, then ``key.path=value``s.
+
+    Raises ConfigError: its one line names the file, variable or option, the key's path and what is allowed.
+    """
+    config = Config() if path is None else _convert(_read(path), str(path))
+    for name, value in sorted((environ or {}).items()):
+        key = name.removeprefix(PREFIX)
+        if name.startswith(PREFIX) and key not in NOT_SETTINGS:
+            config = override(config, key.lower().replace("__", "."), value, name)
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {text}: expected key.path=value, for example camera.fps=10")
+        config = override(config, key.strip(), value, f"--set {text}")
+    return config
+
+
+def override(config: Config, key: str, value: str, origin: str) -> Config:
+    """``config`` with the one key changed; ``value`` is TOML, or bare text where the key holds text."""
+    tree: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(config))  # tuples become lists, to be changed
+    parts = re.findall(r"[^.\[\]]+", key)
+    if not parts:
+        raise ConfigError(f"{origin}: no key given, for example camera.fps=10")
+    node: Any = tree
+    for depth, part in enumerate(parts[:-1]):
+        node = _step(node, part, ".".join(parts[: depth + 1]), origin)
+    _step(node, parts[-1], key, origin, missing_ok=True)
+    node[int(parts[-1]) if isinstance(node, list) else parts[-1]] = _parse(value, type_at(parts))
+    return _convert(tree, origin)
+
+
+def type_at(parts: Iterable[str]) -> inspect.Type | None:
+    """What the settings hold at a key's path; None where there is no such key."""
+    found: inspect.Type | None = _ROOT
+    for part in parts:
+        found = _plain(found)
+        if isinstance(found, inspect.StructType):
+            found = next((field.type for field in found.fields if field.name == part), None)
+        elif isinstance(found, inspect.VarTupleType) and part.isdigit():
+            found = found.item_type
+        elif isinstance(found, inspect.DictType):
+            found = found.value_type
+        else:
+            return None
+    return found
+
+
+def describe(kind: inspect.Type | None) -> str:
+    """What a setting may hold, for a person: ``a whole number, 64 to 7680``."""
+    kind = _plain(kind)
+    if isinstance(kind, inspect.BoolType):
+        return "true or false"
+    if isinstance(kind, inspect.LiteralType):
+        return "one of " + ", ".join(sorted(str(value) for value in kind.values))
+    if isinstance(kind, (inspect.IntType, inspect.FloatType)):
+        noun = "a whole number" if isinstance(kind, inspect.IntType) else "a number"
+        return f"{noun}{_limits(kind)}"
+    if isinstance(kind, inspect.StrType):
+        return "text, not empty" if kind.min_length else "text"
+    if isinstance(kind, inspect.VarTupleType):
+        return f"a list of {'tables' if isinstance(_plain(kind.item_type), inspect.StructType) else 'text'}"
+    return "a table"
+
+
+def _limits(kind: inspect.IntType | inspect.FloatType) -> str:
+    low = f"{kind.ge:g}" if kind.ge is not None else f"above {kind.gt:g}" if kind.gt is not None else ""
+    high = f"{kind.le:g}" if kind.le is not None else ""
+    if low and high:
+        return f", {low} to {high}"
+    return f", {low} or more" if low else ""
+
+
+def _plain(kind: inspect.Type | None) -> inspect.Type | None:
+    return kind.type if isinstance(kind, inspect.Metadata) else kind
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            tree: dict[str, Any] = tomllib.load(file)
+            return tree
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}; give the config file with -c FILE") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is not valid TOML: {error}") from error
+
+
+def _convert(tree: dict[str, Any], origin: str) -> Config:
+    try:
+        return msgspec.convert(tree, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{origin}: {_explain(str(error))}") from error
+
+
+def _explain(message: str) -> str:
+    """Turn ``Expected `int`, got `str` - at `$.camera.width``` into words with the key first and what is allowed."""
+    problem, _, place = message.partition(" - at `")
+    key = place.rstrip("`").removeprefix("$").lstrip(".")
+    parts = re.findall(r"[^.\[\]]+", key)
+    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", problem)
+    if unknown:
+        return _unknown(unknown.group(1), parts)
+    missing = re.fullmatch(r"Object missing required field `(.*)`", problem)
+    if missing:
+        return f"{key}: needs the key {missing.group(1)}"
+    return f"{key}: {problem[0].lower()}{problem[1:].replace('`', '')}; allowed: {describe(type_at(parts))}"
+
+
+def _unknown(name: str, parts: list[str]) -> str:
+    table = _plain(type_at(parts))
+    known = [field.name for field in table.fields] if isinstance(table, inspect.StructType) else []
+    close = difflib.get_close_matches(name, known, 1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    return f"{'.'.join([*parts, name])}: unknown key{hint}; allowed here: {', '.join(known)}"
+
+
+def _step(node: Any, part: str, key: str, origin: str, *, missing_ok: bool = False) -> Any:
+    """The child of a table or list; ``missing_ok`` lets a table's key be new (the conversion then judges it)."""
+    if isinstance(node, list) and part.isdigit() and int(part) < len(node):
+        return node[int(part)]
+    if isinstance(node, list):
+        raise ConfigError(f"{origin}: {key}: no such entry; the list has {len(node)}, counted from 0")
+    if isinstance(node, dict) and (missing_ok or part in node):
+        return node.get(part)
+    known = ", ".join(node) if isinstance(node, dict) else "nothing below it"
+    raise ConfigError(f"{origin}: {key}: unknown key; allowed here: {known}")
+
+
+def _parse(value: str, kind: inspect.Type | None) -> Any:
+    if isinstance(_plain(kind), (inspect.StrType, inspect.LiteralType)):
+        return value
+    try:
+        return tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return value

@@ -1,0 +1,73 @@
+"""The folders and small files in which the device keeps what it must remember."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+from edge.config import Config
+from edge.errors import StateError
+
+
+def state_dir(config: Config, environ: Mapping[str, str] = os.environ) -> Path:
+    """The state folder: as configured, else systemd's, else the user's."""
+    if config.storage.state_dir:
+        return Path(config.storage.state_dir).expanduser()
+    if environ.get("STATE_DIRECTORY"):
+        return Path(environ["STATE_DIRECTORY"].split(":")[0])
+    home = environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser()
+    return Path(home) / "preact-edge"
+
+
+def models_dir(config: Config, environ: Mapping[str, str] = os.environ) -> Path:
+    """Where pulled models lie."""
+    if config.storage.models_dir:
+        return Path(config.storage.models_dir).expanduser()
+    return state_dir(config, environ) / "models"
+
+
+def device_id(config: Config, folder: Path) -> str:
+    """The configured id, else the one kept in ``folder``, else a new one that is kept there.
+
+    Raises StateError when the folder cannot be written or read.
+    """
+    prepare(folder)
+    file = folder / "device-id"
+    try:
+        kept = file.read_text(encoding="utf-8").strip() if file.exists() else ""
+        if config.device.id or kept:
+            return config.device.id or kept
+        made = f"edge-{secrets.token_hex(4)}"
+        write_atomic(file, f"{made}\n".encode())
+    except OSError as error:
+        raise StateError(f"{file}: cannot be kept: {error.strerror}; {_ADVICE}") from error
+    return made
+
+
+_ADVICE = "give a writable folder with --set storage.state_dir=DIR"
+
+
+def prepare(folder: Path) -> None:
+    """Make the folder if it is missing and prove that it can be written; raises StateError."""
+    probe = folder / f".write-test-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise StateError(f"state folder {folder}: cannot be written: {error.strerror}; {_ADVICE}") from error
+
+
+def write_atomic(file: Path, content: bytes) -> None:
+    """Write so that a reader, or a power cut, sees the old content or the new, never a half."""
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as out:
+            out.write(content)
+            out.flush()
+            os.fsync(out.fileno())
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
