@@ -95,7 +95,7 @@ class Rule(Settings, frozen=True):
     any: Annotated[tuple[str, ...], Meta(description="Class names, one of which must be seen.")] = ()
     all: Annotated[tuple[str, ...], Meta(description="Class names, each of which must be seen.")] = ()
     none: Annotated[tuple[str, ...], Meta(description="Class names, none of which may be seen.")] = ()
-    min_confidence: Annotated[Fraction, Meta(description="Detections below this do not count for `any` and `all`.")] = (
+    min_confidence: Annotated[Fraction, Meta(description="Detections below this do not count, for `none` neither.")] = (
         0.5
     )
     hold_hits: Annotated[int, Meta(ge=1, le=1000, description="The rule fires when so many ...")] = 3

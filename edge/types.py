@@ -57,8 +57,9 @@ class Alert:
     """A rule that fired.
 
     ``alert_id`` is a label unique on this device. ``timestamp`` is the Unix time of the frame that fired it,
-    ``location`` the centre, in pixels, of the detection that weighs most, ``detection_count`` the number of
-    detections that took part, ``threat_types`` their class names, those of the rule's first list first.
+    ``location`` the centre, in pixels, of the detection that weighs most and ``confidence`` its confidence,
+    ``threat_types`` the class names that took part, its own first, ``detection_count`` how many detections took part
+    of the rule's list that it comes from: one knife with a person counts 1, as in the customer's guide.
     """
 
     alert_id: str

@@ -1,0 +1,285 @@
+"""The alert rules: pure functions of (detections, now)."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.config import DEFAULT_RULES, Rule
+from edge.errors import ConfigError
+from edge.geometry import Box
+from edge.rules.checks import check_rules, unknown_classes
+from edge.rules.engine import Condition, RuleEngine, crime_relevant
+from edge.rules.labels import REMEMBERED_SECONDS, AlertLabels
+from edge.types import Alert, Detection
+
+NOW = 1710000002.789
+SOMEWHERE = Box(0, 0, 10, 10)
+
+
+def seen(name: str, confidence: float = 0.9, box: Box = SOMEWHERE) -> Detection:
+    return Detection(0, name, confidence, box)
+
+
+def rule(**changes: object) -> Rule:
+    return Rule(**{"name": "r", "level": "critical", "any": ("knife", "gun"), "all": ("person",), **changes})  # type: ignore[arg-type]
+
+
+def feed(engine: RuleEngine, *frames: list[Detection], start: float = 0.0) -> list[tuple[Alert, ...]]:
+    """One frame a second, from ``start`` on the monotonic clock."""
+    return [
+        engine.update(detections, now=NOW + index, monotonic=start + index, frame_id=index + 1)
+        for index, detections in enumerate(frames)
+    ]
+
+
+def fires(detections: list[Detection], **changes: object) -> bool:
+    return Condition(rule(**changes)).match(detections) is not None
+
+
+# What matches one frame
+
+
+def test_a_frame_needs_one_of_any_and_every_one_of_all() -> None:
+    assert fires([seen("knife"), seen("person")])
+    assert fires([seen("gun"), seen("person")])
+    assert not fires([seen("knife")])
+    assert not fires([seen("person")])
+    assert not fires([seen("person"), seen("dog")])
+    assert fires([seen("person"), seen("dog")], any=(), all=("dog", "person"))
+    assert not fires([seen("person")], any=(), all=("dog", "person"))
+    assert fires([seen("gun")], all=())
+
+
+def test_none_bars_a_frame() -> None:
+    assert fires([seen("knife")], all=(), none=("person",))
+    assert not fires([seen("knife"), seen("person")], all=(), none=("person",))
+
+
+def test_detections_below_the_minimum_count_for_nothing() -> None:
+    assert not fires([seen("knife", 0.49), seen("person")])
+    assert not fires([seen("knife"), seen("person", 0.49)])
+    assert fires([seen("knife", 0.5), seen("person", 0.5)])
+    assert fires([seen("knife"), seen("person", 0.49)], all=(), none=("person",)), "a doubt must not hide a knife"
+
+
+def test_class_names_are_compared_without_case_and_outer_spaces() -> None:
+    assert fires([seen(" Knife"), seen("PERSON ")])
+    assert fires([seen("knife"), seen("person")], any=("KNIFE ",), all=(" Person",))
+
+
+def test_a_rule_without_classes_never_matches() -> None:
+    assert not fires([], any=(), all=())
+    assert not fires([seen("knife")], any=(), all=(), none=("person",))
+
+
+# What an alert says
+
+
+def test_the_alert_of_the_guide() -> None:
+    knife = seen("knife", 0.95, Box(600, 330, 680, 390))
+    engine = RuleEngine([rule(hold_hits=1, hold_frames=1)], camera_id="main")
+    (alert,) = engine.update([seen("person", 0.99), knife], now=NOW, monotonic=5.0, frame_id=7)
+    assert alert == Alert(
+        alert_id="alert_1710000002",
+        timestamp=NOW,
+        camera_id="main",
+        rule="r",
+        threat_level="critical",
+        confidence=0.95,
+        threat_types=("knife", "person"),
+        location=(640, 360),
+        detection_count=1,
+        frame_id=7,
+    )
+    assert alert.message == "CRITICAL threat detected: knife, person"
+
+
+def test_the_most_confident_weapon_leads_and_weapons_are_counted() -> None:
+    gun = seen("gun", 0.8, Box(0, 0, 3, 3))
+    detections = [seen("knife", 0.6), seen("knife", 0.7), gun, seen("person"), seen("person"), seen("gun", 0.1)]
+    match = Condition(rule()).match(detections)
+    assert match is not None
+    assert match.leader is gun
+    assert match.threat_types == ("gun", "knife", "person")
+    assert match.count == 3
+
+
+def test_without_any_the_first_class_of_all_leads() -> None:
+    match = Condition(rule(any=(), all=("knife", "person"))).match([seen("person", 0.9), seen("knife", 0.6)])
+    assert match is not None
+    assert (match.leader.class_name, match.threat_types, match.count) == ("knife", ("knife", "person"), 2)
+
+
+def test_a_class_in_any_and_all_is_named_once() -> None:
+    match = Condition(rule(any=("person",), all=("person", "dog"))).match([seen("person"), seen("dog")])
+    assert match is not None
+    assert match.threat_types == ("person", "dog")
+
+
+def test_the_location_is_whole_pixels() -> None:
+    engine = RuleEngine([rule(all=(), hold_hits=1, hold_frames=1)], camera_id="main")
+    ((alert,),) = feed(engine, [seen("knife", box=Box(0.4, 0.4, 5.0, 9.0))])
+    assert alert.location == (3, 5)
+    assert all(type(value) is int for value in alert.location)
+
+
+# Hold, cooldown, states
+
+THREAT, CALM = [seen("knife"), seen("person")], [seen("person")]
+
+
+def test_hold_counts_hits_in_the_last_frames() -> None:
+    engine = RuleEngine([rule(hold_hits=3, hold_frames=5)], camera_id="main")
+    fired = feed(engine, THREAT, CALM, THREAT, CALM, CALM, THREAT, THREAT, CALM, THREAT)
+    assert [len(alerts) for alerts in fired] == [0, 0, 0, 0, 0, 0, 1, 0, 0]
+    assert fired[6][0].frame_id == 7
+
+
+def test_states() -> None:
+    engine = RuleEngine([rule(hold_hits=2, hold_frames=3)], camera_id="main")
+    states = []
+    for frame in (CALM, THREAT, THREAT, CALM, CALM, CALM):
+        feed(engine, frame)
+        states.append(engine.states["r"])
+    assert states == ["inactive", "pending", "firing", "firing", "pending", "inactive"]
+
+
+def test_a_threat_that_stays_is_told_again_after_the_cooldown() -> None:
+    engine = RuleEngine([rule(hold_hits=1, hold_frames=1, cooldown_s=3)], camera_id="main")
+    assert [len(alerts) for alerts in feed(engine, *[THREAT] * 8)] == [1, 0, 0, 1, 0, 0, 1, 0]
+
+
+def test_no_alert_on_a_frame_that_does_not_match_when_the_cooldown_ends() -> None:
+    engine = RuleEngine([rule(hold_hits=1, hold_frames=3, cooldown_s=1)], camera_id="main")
+    assert [len(alerts) for alerts in feed(engine, THREAT, CALM, CALM, THREAT)] == [1, 0, 0, 1]
+
+
+def test_a_stepping_wall_clock_moves_no_cooldown_and_repeats_no_label() -> None:
+    engine = RuleEngine([rule(hold_hits=1, hold_frames=1, cooldown_s=10)], camera_id="main")
+    walls, labels = (NOW, NOW + 86400, NOW - 86400, NOW), []
+    for index, wall in enumerate(walls):
+        labels += [alert.alert_id for alert in engine.update(THREAT, now=wall, monotonic=index * 5.0, frame_id=index)]
+    assert labels == ["alert_1710000002", "alert_1709913602"]
+    labels += [alert.alert_id for alert in engine.update(THREAT, now=NOW, monotonic=20.0, frame_id=5)]
+    assert labels[-1] == "alert_1710000002_2"
+
+
+def test_two_rules_in_one_frame_alert_in_their_order_with_different_labels() -> None:
+    rules = [rule(name=name, hold_hits=1, hold_frames=1) for name in ("first", "second")]
+    ((one, two),) = feed(RuleEngine(rules, camera_id="main"), THREAT)
+    assert (one.rule, two.rule) == ("first", "second")
+    assert (one.alert_id, two.alert_id) == ("alert_1710000002", "alert_1710000002_2")
+
+
+def test_the_built_in_rules_make_a_knife_with_a_person_critical() -> None:
+    engine = RuleEngine(DEFAULT_RULES, camera_id="main")
+    fired = [alert for alerts in feed(engine, *[THREAT] * 8) for alert in alerts]
+    assert [(alert.rule, alert.threat_level) for alert in fired] == [("armed person", "critical")]
+
+
+@pytest.mark.parametrize("person", [0.0, 0.3, 0.49, 0.5, 0.9])
+def test_the_built_in_rules_see_a_knife_however_doubtful_the_person(person: float) -> None:
+    engine = RuleEngine(DEFAULT_RULES, camera_id="main")
+    assert any(feed(engine, *[[seen("knife"), seen("person", person)]] * 8))
+
+
+# For every sequence of frames
+
+frames = st.lists(st.lists(st.sampled_from([seen("knife"), seen("person"), seen("dog")]), max_size=3), max_size=40)
+steps = st.lists(st.floats(0.0, 5.0), min_size=40, max_size=40)
+
+
+@given(frames, steps, st.integers(1, 6), st.integers(0, 6), st.floats(0, 12))
+def test_an_alert_needs_its_hits_and_respects_the_cooldown(
+    sequence: list[list[Detection]], gaps: list[float], hits: int, spare: int, cooldown: float
+) -> None:
+    watched = rule(hold_hits=hits, hold_frames=hits + spare, cooldown_s=cooldown)
+    engine, condition = RuleEngine([watched], camera_id="main"), Condition(watched)
+    matched: list[bool] = []
+    fired: list[float] = []
+    clock = 0.0
+    for index, detections in enumerate(sequence):
+        clock += gaps[index]
+        matched.append(condition.match(detections) is not None)
+        held = sum(matched[-watched.hold_frames :]) >= hits
+        quiet = bool(fired) and clock - fired[-1] < cooldown
+        alerts = engine.update(detections, now=NOW, monotonic=clock, frame_id=index)
+        assert len(alerts) == (matched[-1] and held and not quiet)
+        fired += [clock] * len(alerts)
+
+
+@given(st.lists(st.sampled_from(["knife", "gun", "person", "dog"])), st.lists(st.floats(0, 1), min_size=1))
+def test_more_or_surer_detections_never_undo_a_match(names: list[str], scores: list[float]) -> None:
+    detections = [seen(name, scores[index % len(scores)]) for index, name in enumerate(names)]
+    surer = [seen(each.class_name, min(1.0, each.confidence + 0.2)) for each in detections]
+    if fires(detections):
+        assert fires([*detections, seen("person", 0.1), seen("gun")])
+        assert fires(surer)
+
+
+@given(st.lists(st.tuples(st.integers(1_000, 1_020), st.floats(0, 0.999)), max_size=100))
+def test_labels_are_unique_and_name_their_second(times: list[tuple[int, float]]) -> None:
+    labels = AlertLabels()
+    given_out = [labels.label(second + part) for second, part in times]
+    assert len(set(given_out)) == len(given_out)
+    assert [int(label.split("_")[1]) for label in given_out] == [second for second, _ in times]
+
+
+def test_labels_forget_the_longest_unused_second() -> None:
+    labels = AlertLabels()
+    for second in range(REMEMBERED_SECONDS):
+        labels.label(second)
+    assert labels.label(0) == "alert_0_2"
+    labels.label(REMEMBERED_SECONDS)
+    assert labels.label(0) == "alert_0_3"
+    assert labels.label(2) == "alert_2_2"
+    assert labels.label(1) == "alert_1", "second 1 was the longest unused when one more came"
+
+
+# Helpers and checks
+
+
+def test_crime_relevant_flags_each_detection() -> None:
+    assert crime_relevant([seen("Knife"), seen("dog"), seen("person")], ["person", "knife "]) == (True, False, True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"any": (), "all": ()}, "asks for no class"),
+        ({"any": (), "all": (), "none": ("person",)}, "asks for no class"),
+        ({"any": ("knife", " ")}, "class name is empty"),
+        ({"hold_hits": 6, "hold_frames": 5}, "hold_hits is 6 of hold_frames 5"),
+        ({"none": ("Person",)}, "'person' stands in `all` and in `none`"),
+        ({"none": ("gun", "knife")}, "every class of `any` stands in `none`"),
+    ],
+)
+def test_an_impossible_rule_is_named(changes: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigError, match=r"^alerts\.rules: rule 'bad': ") as caught:
+        check_rules([rule(), rule(name="bad", **changes)])
+    assert words in str(caught.value)
+
+
+def test_two_rules_of_one_name_are_refused() -> None:
+    with pytest.raises(ConfigError, match="rule 'R ': another rule has this name"):
+        check_rules([rule(), rule(name="R ")])
+
+
+def test_the_built_in_rules_are_possible() -> None:
+    check_rules(DEFAULT_RULES)
+
+
+def test_rules_that_a_model_can_never_fire_are_told() -> None:
+    assert unknown_classes([rule(), rule(any=()), rule(all=())], ["Person", "knife"]) == ()
+    assert unknown_classes([rule(name="a", all=("person", "cat", "dog"))], ["person", "knife", "dog"]) == (
+        "rule 'a' can never fire: the model does not know 'cat'",
+    )
+    assert unknown_classes([rule(name="a")], ["person"]) == (
+        "rule 'a' can never fire: the model knows none of 'knife', 'gun'",
+    )
+    assert unknown_classes([rule(name="a", none=("knife",))], ["person", "knife"]) == (
+        "rule 'a' can never fire: the model knows none of 'gun'",
+    )
+    assert unknown_classes([rule(none=("unicorn",))], ["person", "knife"]) == (), "what is unknown is never in the way"
