@@ -1,0 +1,125 @@
+"""The capture thread: opens the source, hands over its newest frame, and opens it again when it is lost."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+from edge.capture.source import Picture, Source
+from edge.config import Camera
+from edge.errors import CaptureError, SourceEnded
+from edge.types import Frame
+from edge.workers import Latest
+
+logger = logging.getLogger(__name__)
+LATE_S = 1.0  # a recording that fell this far behind its own pace starts a new count instead of racing
+
+
+@dataclass(frozen=True, slots=True)
+class CameraState:
+    """``opening``, ``running``, ``lost`` (with the reason) or ``ended``; ``losses`` counts since start."""
+
+    name: str
+    phase: Literal["opening", "running", "lost", "ended"]
+    reason: str = ""
+    losses: int = 0
+
+
+class CaptureLoop:
+    """``run`` is the capture thread's work: frames into ``slot`` until told to stop or the recording ends.
+
+    A live source's older frame is dropped when nobody took it; a recording played with ``unpaced`` waits instead.
+    A source that fails is closed and started again after a wait that doubles up to ``retry_max_s``; one whose
+    ``reopens`` are used up raises CaptureError, which ends the program.
+
+    Synchronization: ``state``, ``captured`` and ``live`` may be read from any thread; run belongs to one.
+    """
+
+    def __init__(self, source: Source, settings: Camera, slot: Latest[Frame]) -> None:
+        self.state = CameraState(source.name, "opening")
+        self.captured = 0
+        self.live = source.live
+        self._source = source
+        self._settings = settings
+        self._slot = slot
+        self._waits = settings.unpaced and not source.live
+        self._retry_s = settings.retry_min_s
+        self._started = False
+        self._due = 0.0
+
+    def start(self) -> None:
+        """Open the source; raises CaptureError. A recording is opened before the thread starts: it cannot recover."""
+        self._source.start()
+        self._started = True
+
+    def run(self, stopping: threading.Event) -> None:
+        try:
+            while not stopping.is_set():
+                try:
+                    self._play(stopping)
+                except SourceEnded as end:
+                    logger.info("%s", end)
+                    self._enter("ended", str(end))
+                    return
+                except CaptureError as error:
+                    self._lose(error)
+                    stopping.wait(self._retry_s)
+                    self._retry_s = min(2 * self._retry_s, self._settings.retry_max_s)
+        finally:
+            self._source.close()
+            self._slot.close()
+
+    def _play(self, stopping: threading.Event) -> None:
+        if not self._started:
+            self._enter("opening", self.state.reason)
+            self.start()
+        self._due = time.monotonic()
+        while not stopping.is_set():
+            self._pace(stopping)
+            picture = self._source.read()
+            if self.state.phase != "running":
+                self._found(picture)
+            self._hand_over(picture, stopping)
+
+    def _hand_over(self, picture: Picture, stopping: threading.Event) -> None:
+        self.captured += 1
+        frame = Frame(self.captured, time.time(), time.monotonic(), picture.image, picture.lores)
+        if not self._waits:
+            self._slot.put(frame)
+            return
+        while not self._slot.hand(frame, timeout=0.2) and not stopping.is_set():
+            pass
+
+    def _pace(self, stopping: threading.Event) -> None:
+        """Wait until a recording's next frame is due."""
+        if self._source.live or self._waits:
+            return
+        now = time.monotonic()
+        if now < self._due:
+            stopping.wait(self._due - now)
+        elif now - self._due > LATE_S:
+            self._due = now
+        self._due += 1 / self._source.fps
+
+    def _found(self, picture: Picture) -> None:
+        height, width = picture.image.shape[:2]
+        logger.info("camera %s: running, %d x %d", self._source.name, width, height)
+        self._retry_s = self._settings.retry_min_s
+        self._enter("running")
+
+    def _lose(self, error: CaptureError) -> None:
+        self._source.close()
+        self._started = False
+        losses = self.state.losses + 1
+        limit = self._source.reopens
+        if limit is not None and losses > limit:
+            raise error
+        if str(error) != self.state.reason:
+            logger.error("camera lost: %s; trying again, first in %g s", error, self._retry_s)
+        self.state = CameraState(self._source.name, "lost", str(error), losses)
+
+    def _enter(self, phase: Literal["opening", "running", "ended"], reason: str = "") -> None:
+        self.state = CameraState(self._source.name, phase, reason, self.state.losses)
