@@ -1,0 +1,141 @@
+"""THE loop: frame, detections, rules, sinks. It knows no socket and no pin."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from edge.config import Config
+from edge.rules.engine import RuleEngine, crime_relevant
+from edge.types import Detection, Frame, Latency, Result, Status
+from edge.workers import Latest
+
+logger = logging.getLogger(__name__)
+POLL_S = 0.25  # how often a waiting loop looks whether it is blind, idle or told to stop
+
+
+class SeesFrames(Protocol):
+    """What the pipeline needs of a detector."""
+
+    def detect(self, frame: Frame) -> tuple[Detection, ...]:
+        """The objects in the frame, best first."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How well the device can see right now; ``live``: a camera, from which frames are expected all the time."""
+
+    status: Status
+    reason: str
+    live: bool
+
+
+class Pipeline:
+    """``run`` is the inference thread's work; every result goes to each of ``sinks``, none of which may block.
+
+    With no frame to report (camera lost, or slower than ``stream.heartbeat_s``) a result without a frame says why, at
+    once when the view changes and then at least every ``heartbeat_s``.
+    """
+
+    def __init__(
+        self,
+        slot: Latest[Frame],
+        detector: SeesFrames,
+        config: Config,
+        *,
+        model: str,
+        degraded: str,
+        view: Callable[[], View],
+        sinks: Sequence[Callable[[Result], None]],
+        max_frames: int | None = None,
+    ) -> None:
+        self.looked = 0
+        self._slot = slot
+        self._detector = detector
+        self._engine = RuleEngine(config.alerts.rules, camera_id=config.device.camera_id)
+        self._relevant = config.alerts.crime_relevant
+        self._camera_id = config.device.camera_id
+        self._heartbeat_s = config.stream.heartbeat_s
+        self._stall_s = config.camera.stall_s
+        self._model = model
+        self._degraded = degraded
+        self._view = view
+        self._sinks = tuple(sinks)
+        self._max_frames = max_frames
+        self._size = (0, 0)
+        self._last_frame = self._last_result = time.monotonic()
+        self._last_view: tuple[Status, str] = ("ok", "")
+
+    def run(self, stopping: threading.Event) -> None:
+        while not stopping.is_set() and self.looked != self._max_frames:
+            frame = self._slot.take(POLL_S)
+            if frame is not None:
+                self._publish(self._look(frame))
+            elif self._slot.closed:
+                return
+            else:
+                self._wait_in_words(time.monotonic())
+
+    def _look(self, frame: Frame) -> Result:
+        begin = time.monotonic()
+        detections = self._detector.detect(frame)
+        alerts = self._engine.update(
+            detections, now=frame.captured_at, monotonic=frame.monotonic, frame_id=frame.sequence
+        )
+        end = time.monotonic()
+        self.looked += 1
+        self._last_frame = end
+        self._size = (frame.width, frame.height)
+        status, reason = self._judge(self._view(), 0.0)
+        return Result(
+            timestamp=time.time(),
+            camera_id=self._camera_id,
+            status=status if status != "blind" else "ok",  # there is a frame, whatever the camera does by now
+            reason=reason if status != "blind" else "",
+            model=self._model,
+            frame=frame,
+            frame_size=self._size,
+            detections=detections,
+            crime_relevant=crime_relevant(detections, self._relevant),
+            alerts=alerts,
+            latency=Latency((begin - frame.monotonic) * 1e3, (end - begin) * 1e3, (end - frame.monotonic) * 1e3),
+            dropped=self._slot.dropped,
+        )
+
+    def _wait_in_words(self, now: float) -> None:
+        status, reason = self._judge(self._view(), now - self._last_frame)
+        changed = (status, reason) != self._last_view and status == "blind"
+        if changed or now - self._last_result >= self._heartbeat_s:
+            self._publish(
+                Result(
+                    timestamp=time.time(),
+                    camera_id=self._camera_id,
+                    status=status,
+                    reason=reason or "waiting for the next frame",
+                    model=self._model,
+                    frame_size=self._size,
+                    dropped=self._slot.dropped,
+                )
+            )
+
+    def _judge(self, view: View, waited: float) -> tuple[Status, str]:
+        """The status to report after ``waited`` seconds without a frame."""
+        if view.status == "blind":
+            return "blind", view.reason
+        if view.live and waited > self._stall_s:
+            return "blind", f"the camera gives no frame for more than {self._stall_s:g} s"
+        return ("degraded", self._degraded) if self._degraded else ("ok", "")
+
+    def _publish(self, result: Result) -> None:
+        if result.status == "blind" and self._last_view[0] != "blind":
+            logger.error("blind: %s", result.reason)
+        if result.status != "blind" and self._last_view[0] == "blind":
+            logger.info("seeing again")
+        self._last_view = (result.status, result.reason)
+        self._last_result = time.monotonic()
+        for sink in self._sinks:
+            sink(result)
