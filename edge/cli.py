@@ -1,0 +1,89 @@
+"""The parser alone: one subcommand a file in edge.commands, imported when it is the one to run."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge.errors import EdgeError
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        prog="preact-edge",
+        description="Watch a camera with a quantized TFLite detector, stream detections and alerts over TCP, "
+        "sound a buzzer on critical alerts.",
+    )
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
+    _add_run_options(commands.add_parser("run", help="watch, stream and alert until stopped (the daemon)"))
+    _add_run_options(commands.add_parser("demo", help="run on the drawn scene with a simulated buzzer and a live view"))
+    _add_run_options(commands.add_parser("check", help="check config, model, labels, camera, GPIO and port"))
+    _add_detect(commands.add_parser("detect", help="run the detector on pictures"))
+    _add_config_options(commands.add_parser("selftest", help="prove that this device finds what it must find"))
+    commands.add_parser("version", help="the version of this program and of what it uses")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code is 0 done, 1 failed, 2 bad usage or config, 130 interrupted."""
+    args = parser().parse_args(arguments)
+    command = importlib.import_module(f"edge.commands.{args.command}")
+    try:
+        code: int = command.run(args)
+    except EdgeError as error:
+        print(f"preact-edge: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _add_config_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-c", "--config", metavar="FILE", help="TOML file with the settings (docs/configuration.md)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="change one setting, for example camera.fps=10; may be repeated",
+    )
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", metavar="M", help="bundled, a name of `models list`, or a .tflite file")
+    parser.add_argument("--labels", metavar="F", help="labels file; without it the model's own")
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    _add_config_options(parser)
+    parser.add_argument(
+        "--source",
+        metavar="S",
+        help="scene, a video file, a folder of pictures, /dev/video0 or 0, rtsp://..., picamera, gst:PIPELINE",
+    )
+    _add_model_options(parser)
+    parser.add_argument("--listen", metavar="HOST:PORT", help="address of the stream; port 0 takes a free one")
+    parser.add_argument("--framing", choices=("length", "newline"), help="how messages are delimited")
+    parser.add_argument("--video", action="store_true", help="send video frames too")
+    parser.add_argument("--unpaced", action="store_true", help="files as fast as they go, every frame looked at")
+    parser.add_argument("--max-frames", type=_count, metavar="N", help="stop after N frames")
+
+
+def _add_detect(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("images", nargs="+", metavar="IMAGE", type=Path)
+    _add_config_options(parser)
+    _add_model_options(parser)
+    parser.add_argument("--score-threshold", metavar="T", help="leave out detections below this score, 0 to 1")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line, nothing else on stdout")
+    parser.add_argument("--annotate", metavar="DIR", type=Path, help="write copies with the boxes drawn")
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number, 1 or more")
+    return int(text)

@@ -1,0 +1,110 @@
+"""``preact-edge check``: will it run here? Each part: ok, or the problem and what to do."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+
+from edge.capture.source import open_source
+from edge.commands import common
+from edge.config import Config
+from edge.errors import ConfigError, EdgeError
+from edge.gpio.buzzer import open_buzzer
+from edge.inference.detector import open_detector
+from edge.rules.checks import check_rules, unknown_classes
+from edge.storage import device_id, state_dir
+from edge.stream.hub import Hub
+from edge.stream.server import StreamServer
+from edge.wire.messages import Identity
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print a line for each part; 0 when all are ok, 1 when one has a problem, 2 when it is the config."""
+    try:
+        config = common.load(args)
+        _check_rules(config)
+    except ConfigError as error:
+        print(f"problem  {'config':<8} {error}")
+        return error.exit_code
+    common.start_logging(config)
+    print(f"ok       {'config':<8} {args.config or 'the defaults'}")
+    results = [_report(name, probe, config) for name, probe in PROBES]
+    return 0 if all(results) else 1
+
+
+def _report(name: str, probe: Callable[[Config], Iterator[str]], config: Config) -> bool:
+    """Run one probe and print each line that it gives; False when it raised."""
+    try:
+        for line in probe(config):
+            print(f"ok       {name:<8} {line}", flush=True)
+    except EdgeError as error:
+        print(f"problem  {name:<8} {error}", flush=True)
+        return False
+    return True
+
+
+def _check_rules(config: Config) -> None:
+
+    check_rules(config.alerts.rules)
+
+
+def _state(config: Config) -> Iterator[str]:
+
+    folder = state_dir(config)
+    yield f"{folder}, device {device_id(config, folder)}"
+
+
+def _model(config: Config) -> Iterator[str]:
+
+    detector = open_detector(common.resolve_model(config), config.detector)
+    try:
+        yield str(detector.description)
+        yield f"{len(detector.class_names)} labels"
+        impossible = unknown_classes(config.alerts.rules, detector.class_names)
+        degraded = detector.description.degraded
+    finally:
+        detector.close()
+    for line in impossible:
+        print(f"note     {'model':<8} {line}")
+    if degraded:
+        raise EdgeError(degraded)
+
+
+def _camera(config: Config) -> Iterator[str]:
+
+    source = open_source(config.camera)
+    try:
+        source.start()
+        height, width = source.read().image.shape[:2]
+    finally:
+        source.close()
+    yield f"{source.name}, {width} x {height}"
+
+
+def _gpio(config: Config) -> Iterator[str]:
+
+    buzzer = open_buzzer(config.gpio)
+    if buzzer is None:
+        yield "no pins here; alerts make no sound (gpio.required = true makes this an error)"
+        return
+    buzzer.close()
+    yield f"buzzer on pin {config.gpio.buzzer_pin}"
+
+
+def _port(config: Config) -> Iterator[str]:
+
+    server = StreamServer(config.listeners, config.stream, Hub(Identity("check", config.device.camera_id)))
+    server.start()
+    addresses = server.addresses
+    server.stop()
+    server.join(2.0)
+    yield ", ".join(f"{host}:{port}" for host, port in addresses) + " can be bound"
+
+
+PROBES: tuple[tuple[str, Callable[[Config], Iterator[str]]], ...] = (
+    ("state", _state),
+    ("model", _model),
+    ("camera", _camera),
+    ("gpio", _gpio),
+    ("port", _port),
+)

@@ -1,0 +1,25 @@
+"""``preact-edge run``: the daemon."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from edge.app import App
+from edge.commands import common
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run until a signal, the end of the recording, or ``--max-frames``."""
+    config = common.load(args)
+    common.start_logging(config)
+    app = App(config, max_frames=args.max_frames)
+    app.handle_signals()
+    app.start(common.resolve_model(config))
+    try:
+        code = app.wait()
+    finally:
+        app.stop()
+    if app.failure:
+        print(f"preact-edge: {app.failure}", file=sys.stderr)
+    return code
