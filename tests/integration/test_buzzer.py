@@ -343,6 +343,14 @@ def test_a_pin_that_the_board_lacks_is_named(caplog: pytest.LogCaptureFixture) -
         open_buzzer(Gpio(factory="simulated", buzzer_pin=53, required=True))
 
 
+def test_its_own_factory_is_closed_when_the_pin_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    factory = MockFactory()
+    factory.pin(4)
+    monkeypatch.setattr("edge.gpio.buzzer.open_factory", lambda _: factory)
+    assert open_buzzer(Gpio(buzzer_pin=53)) is None
+    assert not factory.pins, "a closed factory has forgotten its pins"
+
+
 def test_the_simulated_buzzer_sounds() -> None:
     buzzer = open_buzzer(Gpio(factory="simulated", required=True, patterns=Patterns(critical=BLINK)))
     assert buzzer is not None
