@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from edge.config import Listener
 from edge.errors import ConfigError, StreamError
+from edge.stream.address import show
 
 logger = logging.getLogger(__name__)
 
@@ -36,12 +37,6 @@ def open_listener(listener: Listener) -> list[socket.socket]:
             if attempt == attempts or error.errno != errno.EADDRINUSE:
                 raise StreamError(_explain(listener, error)) from error
     raise AssertionError("unreachable")
-
-
-def show(address: tuple[Any, ...]) -> str:
-    """An address as people write it: host:port, with brackets around an IPv6 host."""
-    host, port = address[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _resolve(listener: Listener) -> list[Address]:

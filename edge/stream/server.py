@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from edge.config import Listener, Stream
-from edge.stream.binding import open_listener, show
+from edge.stream.address import show
+from edge.stream.binding import open_listener
 from edge.stream.hub import Hub
 from edge.stream.mailbox import Form
 from edge.stream.session import Session, prepare
