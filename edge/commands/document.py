@@ -1,0 +1,114 @@
+"""Writes docs/configuration.md from the settings' structs: ``python -m edge.commands.document``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import inspect
+
+from edge.config import Config
+from edge.configure import describe
+
+HEAD = """\
+# Configuration
+
+Everything has a default: without a file, `preact-edge run` watches the drawn scene. Settings come from, each winning
+over the one before:
+
+1. the TOML file given with `-c FILE` (or the variable `PREACT_EDGE_CONFIG`);
+2. variables `PREACT_EDGE_GROUP__KEY`, for example `PREACT_EDGE_CAMERA__FPS=10`;
+3. `--set group.key=value`, for example `--set camera.fps=10` or `--set listeners.0.port=9000`;
+4. the short options of `run` (`--source`, `--model`, `--labels`, `--listen`, `--framing`, `--video`, `--unpaced`).
+
+An unknown key or a wrong value is an error (exit code 2) that names the file, variable or option, the key and what is
+allowed. `preact-edge check -c FILE` says whether the device can run with it. Two variables are no settings:
+`PREACT_EDGE_CONFIG`, and `PREACT_EDGE_MODEL_MIRROR`, where `models pull` looks first.
+
+```toml
+[camera]
+source = "/dev/video0"
+fps = 10
+
+[detector]
+model = "ssd_mobilenet_v1"
+
+[[listeners]]
+host = "127.0.0.1"
+port = 8080
+video = true
+
+[[alerts.rules]]
+name = "armed person"
+level = "critical"
+any = ["knife", "scissors"]
+all = ["person"]
+```
+
+This page is made from the program's own settings (`python -m edge.commands.document`); a test keeps it so.
+"""
+
+
+def document() -> str:
+    """The whole page."""
+    root = inspect.type_info(Config)
+    assert isinstance(root, inspect.StructType)  # noqa: S101  # for the type checker: Config is a struct
+    top = [field for field in root.fields if _struct(field.type) is None]
+    parts = [HEAD, _table("Top level", "", top)]
+    parts += [_section(field.name, field.type) for field in root.fields if _struct(field.type) is not None]
+    return "\n".join(parts)
+
+
+def _section(path: str, kind: inspect.Type) -> str:
+    """The table of one group, then those of the groups inside it."""
+    struct = _struct(kind)
+    assert struct is not None  # noqa: S101  # for the type checker: only groups come here
+    listed = isinstance(_plain(kind), inspect.VarTupleType)
+    own = [field for field in struct.fields if _struct(field.type) is None]
+    inner = [field for field in struct.fields if _struct(field.type) is not None]
+    title = f"`[[{path}]]`" if listed else f"`[{path}]`"
+    about = (struct.cls.__doc__ or "").strip()
+    parts = [_table(title, about, own)] if own else [f"## {title}\n\n{about}\n"]
+    return "\n".join(parts + [_section(f"{path}.{field.name}", field.type) for field in inner])
+
+
+def _table(title: str, about: str, fields: list[inspect.Field]) -> str:
+    head = [
+        f"## {title}",
+        "",
+        *([about, ""] if about else []),
+        "| key | what it holds | default | |",
+        "|---|---|---|---|",
+    ]
+    rows = [f"| `{field.name}` | {describe(field.type)} | {_default(field)} | {_about(field)} |" for field in fields]
+    return "\n".join([*head, *rows, ""])
+
+
+def _struct(kind: inspect.Type) -> inspect.StructType | None:
+    """The struct behind a group or a list of groups."""
+    plain = _plain(kind)
+    if isinstance(plain, inspect.VarTupleType):
+        plain = _plain(plain.item_type)
+    return plain if isinstance(plain, inspect.StructType) else None
+
+
+def _plain(kind: inspect.Type) -> inspect.Type:
+    return kind.type if isinstance(kind, inspect.Metadata) else kind
+
+
+def _about(field: inspect.Field) -> str:
+    schema = field.type.extra_json_schema if isinstance(field.type, inspect.Metadata) else None
+    return str((schema or {}).get("description", "")).replace("|", "\\|")
+
+
+def _default(field: inspect.Field) -> str:
+    if field.required:
+        return "(must be given)"
+    value: Any = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
+    return f"`{msgspec.json.encode(value).decode()}`"
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1] if len(sys.argv) > 1 else "docs/configuration.md").write_text(document(), encoding="utf-8")
