@@ -34,6 +34,11 @@ class Description:
     decoder: str
     degraded: str = ""
 
+    def __str__(self) -> str:
+        threads = f"{self.num_threads} thread{'' if self.num_threads == 1 else 's'}"
+        where = f"CPU with {threads}" if self.delegate == "cpu" else f"delegate {self.delegate}"
+        return f"{self.model}, {self.input_width} x {self.input_height} {self.decoder}, {self.runtime}, {where}"
+
 
 @dataclass(frozen=True, slots=True)
 class Timings:
