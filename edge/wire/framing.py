@@ -174,5 +174,7 @@ def _decode(text: bytes) -> Message:
 
 def _check_size(what: str, size: object, limit: int) -> None:
     """Refuse before anything is allocated."""
-    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= limit:
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise ProtocolError(f"{what} has no size in bytes")
+    if size > limit:
         raise ProtocolError(f"{what} of {size} bytes: at most {limit} are allowed")
