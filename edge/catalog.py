@@ -151,7 +151,7 @@ class Catalog:
                 progress(entry.name, done, total)
 
             if source and "://" not in source:
-                copy(Path(source).expanduser() / entry.file, path, entry.expected(), told, "look for another copy")
+                copy(_find(Path(source).expanduser(), entry), path, entry.expected(), told, "look for another copy")
             else:
                 url = f"{source.rstrip('/')}/{entry.file}" if source else entry.url
                 fetch(url, path, entry.expected(), told, ADVICE)
@@ -184,6 +184,22 @@ class Catalog:
             resize=entry.resize,
             cpu_twin=self._pulled(twin, labels, store) if twin and (store / twin.file).exists() else None,
         )
+
+
+def _find(folder: Path, entry: Entry) -> Path:
+    """The entry's file in a folder: by its name, else the same bytes under another name; raises ModelError."""
+    from edge.download import fault
+
+    if not folder.is_dir():
+        raise ModelError(f"{folder}: no such folder; give one that holds {entry.file}")
+    named = folder / entry.file
+    if named.exists():
+        return named
+    try:
+        same = (path for path in sorted(folder.glob("*.tflite")) if not fault(path, entry.expected()))
+        return next(same, named)
+    except OSError as error:
+        raise ModelError(f"{error.filename or folder}: cannot be read: {error.strerror}") from error
 
 
 def _from_path(path: Path, labels: Path | None) -> ModelSpec:

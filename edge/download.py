@@ -117,8 +117,10 @@ def _receive(url: str, file: IO[bytes], expected: Expected, progress: Progress, 
             if not _continues(answer, start):
                 start = 0
             file.truncate(start)
-            total = expected.size or _length(answer, start)
+            total = _length(answer, start) or expected.size
             done = _pour(answer, file, start, total, progress, expected)
+    except ModelError:  # the disk's fault, and already said so
+        raise
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and start:
@@ -135,7 +137,7 @@ def _receive(url: str, file: IO[bytes], expected: Expected, progress: Progress, 
 
 
 def _pour(answer: Any, file: IO[bytes], done: int, total: int, progress: Progress, expected: Expected) -> int:
-    most = total or MOST_BYTES
+    most = expected.size or MOST_BYTES
     while chunk := answer.read(min(CHUNK, most + 1 - done)):
         with _saving(Path(str(file.name)), expected):
             file.write(chunk)
@@ -200,6 +202,8 @@ def _exclusive(part: Path, expected: Expected) -> Iterator[IO[bytes]]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise ModelError(f"model {expected.name}: another process is pulling it; wait for that one") from error
+        if not part.exists() or not os.path.samestat(part.stat(), os.fstat(file.fileno())):
+            raise ModelError(f"model {expected.name}: another process has just pulled it; run it again")
         yield file
 
 
