@@ -93,7 +93,7 @@ complete_python() {
 
 # give_up REASON: leaves no half-made .venv behind.
 give_up() {
-    tail -n 5 "$log" 2>/dev/null >&2 || true
+    tail -n 5 "$log" >&2 2>/dev/null || true
     rm -rf "$venv"
     die "$*"
 }
