@@ -58,7 +58,8 @@ def find_places(tensors: Sequence[Tensor]) -> Places | None:
     """Tell the four outputs apart by shape and name; None where they are not those of the operator.
 
     Boxes are the [1, n, 4], the count has one element, and the other two are [1, n] each. Exporters number the names
-    either boxes, classes, scores, count or the reverse with classes before boxes, and list them in any order:
+    one way or the reverse, and list them in any order; without numbers, boxes first means boxes, classes, scores,
+    count, else it is scores, boxes, count, classes:
 
         TFLite_Detection_PostProcess, :1, :2, :3    boxes, classes, scores, count
         StatefulPartitionedCall:0 to :3             count, scores, classes, boxes
@@ -82,10 +83,11 @@ def _classes_and_scores(tensors: Sequence[Tensor], boxes: int, count: int, rows:
         if "class" in tensors[classes].name.lower() or "score" in tensors[scores].name.lower():
             return classes, scores
     numbers = [_number(tensor.name) for tensor in tensors]
-    if len(set(numbers)) < 4:  # names say nothing: go by position, boxes before or after the count as above
-        numbers = list(range(4))
+    forward = numbers[boxes] < numbers[count]
+    if len(set(numbers)) < len(numbers):  # names say nothing: go by position
+        numbers, forward = list(range(len(tensors))), boxes == 0
     first, second = sorted(rows, key=lambda row: numbers[row])
-    return (first, second) if numbers[boxes] < numbers[count] else (second, first)
+    return (first, second) if forward else (second, first)
 
 
 def _number(name: str) -> int:
