@@ -9,11 +9,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Protocol
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Protocol
 
 from edge.capture.camera import CaptureLoop
 from edge.capture.source import open_source
-from edge.config import Config
+from edge.config import DEFAULT_RULES, Config
 from edge.errors import WorkerDied
 from edge.evidence import VideoEncoder
 from edge.gpio.buzzer import Buzzer, open_buzzer
@@ -27,6 +28,9 @@ from edge.stream.server import StreamServer
 from edge.types import Frame, ModelSpec, Result
 from edge.wire.messages import Identity
 from edge.workers import Latest, Worker
+
+if TYPE_CHECKING:
+    from gpiozero.pins import Factory
 
 logger = logging.getLogger(__name__)
 STOP_S = 2.0  # systemd and people expect a program to be gone soon after it was asked to go
@@ -44,7 +48,8 @@ class Part(Protocol):
 class App:
     """The whole program: ``start``, ``wait``, ``stop``; each may be called once, from the main thread.
 
-    ``on_buzzer`` is told, from the buzzer's thread, when a sounding begins and ends.
+    ``on_buzzer`` is told, from the buzzer's thread, when a sounding begins and ends; ``pin_factory`` takes the place
+    of the one that the settings name.
     """
 
     buzzer: Buzzer | None
@@ -56,6 +61,7 @@ class App:
         *,
         max_frames: int | None = None,
         on_buzzer: Callable[[bool], None] | None = None,
+        pin_factory: Factory | None = None,
     ) -> None:
         self.config = config
         self.stopping = threading.Event()
@@ -63,7 +69,9 @@ class App:
         self.failure: WorkerDied | None = None
         self._max_frames = max_frames
         self._on_buzzer = on_buzzer
-        self._parts: dict[str, Part] = {}
+        self._pin_factory = pin_factory
+        self._parts: dict[str, Part] = {}  # in the order of starting
+        self._opened = ExitStack()
 
     def handle_signals(self) -> None:
         """SIGTERM and SIGINT stop the program, SIGHUP does nothing; call it before start()."""
@@ -100,6 +108,12 @@ class App:
         stuck = [name for name, part in parts.items() if not part.join(max(0.0, deadline - time.monotonic()))]
         if stuck:
             _leave_at_once(stuck)
+        self._opened.close()
+        if parts:
+            figures = self.tally.figures()
+            logger.info(
+                "stopped after %d frames, %d dropped, and %d alerts", figures.frames, figures.dropped, figures.alerts
+            )
 
     def _start(self, spec: ModelSpec) -> None:
         config = self.config
@@ -109,8 +123,9 @@ class App:
         self.server = StreamServer(config.listeners, config.stream, self.hub, on_death=self._on_death)
         self.detector = open_detector(spec, config.detector)
         logger.info("model %s", self.detector.description)
-        for line in unknown_classes(config.alerts.rules, self.detector.class_names):
-            logger.warning("%s", line)
+        level = logging.INFO if config.alerts.rules == DEFAULT_RULES else logging.WARNING
+        for line in unknown_classes(config.alerts.rules, self.detector.class_names.values()):
+            logger.log(level, "%s", line)
         source = open_source(config.camera, self.detector.lores_size)
         slot: Latest[Frame] = Latest()
         capture = CaptureLoop(source, config.camera, slot)
@@ -119,15 +134,22 @@ class App:
         logger.info("source %s", source.name)
         encoder = VideoEncoder(config.video, self.hub.wants_video, self.hub.publish_video)
         pipeline = self._build_pipeline(slot, capture, encoder)
-        self.buzzer = open_buzzer(config.gpio, on_change=self._on_buzzer, on_death=self._on_death)
-        if self.buzzer is not None:
-            self._parts["buzzer"] = self.buzzer
-            self.buzzer.start()
+        self._open_buzzer()
+        self._opened.callback(self.server.close)
         self._parts["stream"] = self.server
         self.server.start()
         self._begin("evidence", encoder.run)
         self._begin("inference", lambda stopping: self._until_done(pipeline, stopping))
         self._begin("capture", capture.run)
+
+    def _open_buzzer(self) -> None:
+        self.buzzer = open_buzzer(
+            self.config.gpio, pin_factory=self._pin_factory, on_change=self._on_buzzer, on_death=self._on_death
+        )
+        if self.buzzer is not None:
+            self._opened.callback(self.buzzer.close)
+            self._parts["buzzer"] = self.buzzer
+            self.buzzer.start()
 
     def _build_pipeline(self, slot: Latest[Frame], capture: CaptureLoop, encoder: VideoEncoder) -> Pipeline:
         description = self.detector.description

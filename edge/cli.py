@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from edge.commands import models, watch
 from edge.errors import EdgeError
 
 
@@ -23,6 +24,8 @@ def parser() -> argparse.ArgumentParser:
     _add_run_options(commands.add_parser("demo", help="run on the drawn scene with a simulated buzzer and a live view"))
     _add_run_options(commands.add_parser("check", help="check config, model, labels, camera, GPIO and port"))
     _add_detect(commands.add_parser("detect", help="run the detector on pictures"))
+    watch.add_parser(commands)
+    models.add_parser(commands)
     _add_config_options(commands.add_parser("selftest", help="prove that this device finds what it must find"))
     commands.add_parser("version", help="the version of this program and of what it uses")
     return top

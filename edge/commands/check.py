@@ -60,7 +60,7 @@ def _model(config: Config) -> Iterator[str]:
     try:
         yield str(detector.description)
         yield f"{len(detector.class_names)} labels"
-        impossible = unknown_classes(config.alerts.rules, detector.class_names)
+        impossible = unknown_classes(config.alerts.rules, detector.class_names.values())
         degraded = detector.description.degraded
     finally:
         detector.close()

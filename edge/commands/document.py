@@ -33,7 +33,7 @@ source = "/dev/video0"
 fps = 10
 
 [detector]
-model = "ssd_mobilenet_v1"
+model = "ssd-mobilenet-v1"
 
 [[listeners]]
 host = "127.0.0.1"

@@ -7,10 +7,13 @@ child process where tflite-runtime or an accelerator's delegate is to open it: s
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
+import os
 import re
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -122,15 +125,33 @@ def _build(job: Job) -> Any:
     module = importlib.import_module(MODULES[job.runtime])
     delegates = [_load_delegate(module, job)] if job.delegate else None
     try:
-        interpreter = module.Interpreter(
-            model_path=job.model, num_threads=job.num_threads, experimental_delegates=delegates
-        )
-        interpreter.allocate_tensors()
+        with _without_chatter():
+            interpreter = module.Interpreter(
+                model_path=job.model, num_threads=job.num_threads, experimental_delegates=delegates
+            )
+            interpreter.allocate_tensors()
     except (SystemError, ImportError, AttributeError) as error:
         raise RuntimeMissing(_broken(job.runtime)) from error
     except (ValueError, RuntimeError) as error:
         raise _refusal(job, error) from error
     return interpreter
+
+
+@contextlib.contextmanager
+def _without_chatter() -> Iterator[None]:
+    """Leave out the INFO lines that the runtime's C++ writes to stderr; what else comes meanwhile is passed on."""
+    with tempfile.TemporaryFile() as said:
+        stderr = os.dup(2)
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            said.seek(0)
+            for line in said:
+                if not line.startswith(b"INFO: "):
+                    os.write(2, line)
 
 
 def _load_delegate(module: Any, job: Job) -> Any:
