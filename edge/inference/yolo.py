@@ -13,7 +13,8 @@ from edge.errors import ModelError
 from edge.inference.found import NOTHING, Found, sane
 from edge.inference.tensors import Array, Tensor
 
-STRIDES = (8, 16, 32)  # pixels of the input between the anchors of each of the three heads
+# Pixels of the input between the anchors of each head: the usual three first, then one more, fewer, and one alone.
+STRIDES = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32), (16, 32), (8, 16), (8,), (16,), (32,))
 YOLOV5_ANCHORS = 3  # at each place; YOLOv8 and later have one
 MOST_CANDIDATES = 1000  # into the suppression, best first, so that no picture makes it slow
 
@@ -111,18 +112,20 @@ def _best_class(scores: Array) -> NDArray[np.int64]:
 def find_layout(tensor: Tensor, input_size: tuple[int, int], label_count: int) -> Layout | None:
     """How a single output [1, a, n] or [1, n, a] is arranged; None where it is no YOLO head.
 
-    The number of anchors tells YOLOv8 and later (one at each place) from YOLOv5 (three); for other strides than the
-    usual three the number of labels does, and at last the longer axis is the anchors' and the head YOLOv8's.
+    The number of anchors tells YOLOv8 and later (one at each place) from YOLOv5 (three); for strides that are not in
+    STRIDES the number of labels does, and at last the longer axis is the anchors' and the head YOLOv8's.
     """
     if len(tensor.shape) != 3 or tensor.shape[0] != 1:
         return None
-    places = sum((input_size[0] // stride) * (input_size[1] // stride) for stride in STRIDES)
+    width, height = input_size
     views = [(tensor.shape[1], tensor.shape[2], True), (tensor.shape[2], tensor.shape[1], False)]
-    for attributes, anchors, last in views:
-        if anchors == places and attributes > 4:
-            return Layout(last, False, attributes - 4)
-        if anchors == places * YOLOV5_ANCHORS and attributes > 5:
-            return Layout(last, True, attributes - 5)
+    for strides in STRIDES:
+        places = sum((width // stride) * (height // stride) for stride in strides)
+        for attributes, anchors, last in views:
+            if anchors == places and attributes > 4:
+                return Layout(last, False, attributes - 4)
+            if anchors == places * YOLOV5_ANCHORS and attributes > 5:
+                return Layout(last, True, attributes - 5)
     attributes, anchors, last = min(views)
     if attributes < 5 or anchors < 4 * attributes:
         return None

@@ -110,8 +110,10 @@ PLACES = 80 * 60 + 40 * 30 + 20 * 15
         ((1, 85, PLACES * 3), 0, Layout(True, True, 80)),
         ((1, 6, PLACES), 2, Layout(True, False, 2)),
         ((1, 6, PLACES * 3), 1, Layout(True, True, 1)),
-        ((1, 6, 960), 2, Layout(True, False, 2)),  # one head alone
-        ((1, 6, 960), 1, Layout(True, True, 1)),
+        ((1, 6, 80 * 60), 1, Layout(True, False, 2)),  # one head alone
+        ((1, 6, PLACES + 10 * 7), 1, Layout(True, False, 2)),  # one head more
+        ((1, 6, 961), 2, Layout(True, False, 2)),  # of no known strides: the labels tell
+        ((1, 6, 961), 1, Layout(True, True, 1)),
         ((1, 84, 2000), 0, Layout(True, False, 80)),
     ],
 )
