@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -76,9 +77,8 @@ class Served:
 
     def client(self, listener: int = 0, **options: Any) -> PlainClient:
         """A client that the hub already counts."""
-        before = self.hub.clients()
         client = PlainClient(self.server.addresses[listener], **options)
-        wait_until(lambda: self.hub.clients() > before)
+        client.socket.recv(1, socket.MSG_PEEK)  # its welcome is there
         return client
 
 
@@ -162,6 +162,16 @@ class PlainClient:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@contextlib.contextmanager
+def running(command: list[str], stdout: int = subprocess.PIPE) -> Iterator[subprocess.Popen[str]]:
+    """A process that does not outlive the block."""
+    with subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True, encoding="utf-8") as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def open_files() -> int:

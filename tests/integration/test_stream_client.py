@@ -1,0 +1,222 @@
+"""The reference client against the real server, and against servers that misbehave."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import socket
+import threading
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+
+from edge.config import Listener
+from edge.errors import ProtocolError, StreamError
+from edge.stream import client as client_module
+from edge.stream.address import split_address
+from edge.stream.client import RETRY_MAX_S, RETRY_MIN_S, Client, Connected, Event, Lost, Watch, connect
+from edge.wire.framing import Message, encode
+from tests.streaming import make_alert, make_result, make_video, nothing_left, serving
+from tests.support import wait_until
+
+WELCOME = encode(b'{"type":"welcome"}', "length", "big")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left() -> Iterator[None]:
+    with nothing_left():
+        yield
+
+
+@contextlib.contextmanager
+def scripted(*scripts: bytes | None) -> Iterator[tuple[str, int]]:
+    """A server that gives its n-th connection the n-th bytes and closes it; None keeps it open and silent."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.ExitStack() as kept:
+
+        def serve() -> None:
+            for script in scripts:
+                with contextlib.suppress(OSError):
+                    connection, _ = listener.accept()
+                    kept.enter_context(connection)
+                    if script is not None:
+                        connection.sendall(script)
+                        connection.shutdown(socket.SHUT_WR)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listener.getsockname()
+        finally:
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            thread.join(5)
+
+
+@pytest.mark.parametrize("byteorder", ["big", "little"])
+@pytest.mark.parametrize("framing", ["length", "newline"])
+def test_it_finds_the_framing_and_gives_every_message(framing: str, byteorder: str) -> None:
+    """[EDGE-2-7]"""
+    listener = Listener(host="127.0.0.1", port=0, framing=framing, byteorder=byteorder, video=True)  # type: ignore[arg-type]
+    with serving(listener) as served, connect("127.0.0.1", served.port) as client:
+        assert next(client).type == "welcome"
+        assert client.framing == framing
+        video = make_video(3, 300_000)
+        served.hub.publish_result(make_result(3, make_alert(3)))
+        served.hub.publish_video(video)
+        alert, result, picture = itertools.islice(client, 3)
+        assert (alert.type, result.type, picture.type) == ("alert", "detection_result", "video_frame")
+        assert picture.jpeg == video.jpeg
+        assert "jpeg" not in picture
+        assert result.jpeg is None
+
+
+def test_it_ends_when_the_device_closes() -> None:
+    with serving() as served, connect("127.0.0.1", served.port) as client:
+        next(client)
+        served.server.stop()
+        assert list(client) == []
+
+
+def test_an_end_in_the_middle_of_a_message_is_an_error() -> None:
+    with scripted(WELCOME + WELCOME[:-1]) as address, connect(*address) as client:
+        assert next(client).type == "welcome"
+        with pytest.raises(StreamError, match="in the middle of a message"):
+            next(client)
+
+
+def test_what_is_no_message_is_an_error_after_what_was() -> None:
+    with scripted(WELCOME + b"\x00\x00\x00\x02no") as address, connect(*address) as client:
+        assert next(client).type == "welcome"
+        with pytest.raises(ProtocolError, match="not JSON"):
+            next(client)
+
+
+def test_another_kind_of_server_is_told_apart() -> None:
+    banner = b"SSH-2.0-OpenSSH_9.2\r\n"
+    with scripted(banner) as address, connect(*address) as client, pytest.raises(ProtocolError, match="not JSON"):
+        next(client)
+
+
+def test_silence_is_an_error() -> None:
+    silence = r"nothing came for 0\.05 s"
+    with scripted(None) as address, connect(*address, idle=0.05) as client, pytest.raises(StreamError, match=silence):
+        next(client)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid"])
+def test_one_that_cannot_be_reached_is_named(host: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    with pytest.raises(StreamError, match=f"cannot connect to {host}:{port}: ") as caught:
+        connect(host, port, timeout=5)
+    assert "\n" not in str(caught.value)
+
+
+def test_closing_from_another_thread_ends_a_client_that_waits() -> None:
+    with serving() as served:
+        client = connect("127.0.0.1", served.port)
+        next(client)
+        rest: list[list[Message]] = []
+        thread = threading.Thread(target=lambda: rest.append(list(client)))
+        thread.start()
+        client.close()
+        client.close()
+        thread.join(5)
+        assert rest == [[]]
+
+
+def test_watch_connects_again_and_says_what_happened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "RETRY_MIN_S", 0.001)
+    with scripted(WELCOME, b"junk!\n", WELCOME) as address:
+        watch = Watch(*address)
+        events = list(itertools.islice(watch, 8))
+        watch.close()
+    assert [type(event) for event in events] == [Connected, Message, Lost, Connected, Lost, Connected, Message, Lost]
+    reasons = [event.reason for event in events if isinstance(event, Lost)]
+    assert reasons[0] == reasons[2] == "closed by the device"
+    assert "not JSON" in reasons[1]
+
+
+def test_the_waits_are_random_and_grow_to_the_longest() -> None:
+    watch = Watch("127.0.0.1", 1)
+    waits = [watch._next_wait() for _ in range(200)]
+    assert all(RETRY_MIN_S <= wait <= RETRY_MAX_S for wait in waits)
+    assert waits[0] <= 2 * RETRY_MIN_S
+    assert max(waits[10:]) > RETRY_MAX_S / 2
+    assert any(first > second for first, second in pairwise(waits[10:]))
+
+
+def test_watch_gives_up_when_its_patience_ends() -> None:
+    with scripted(None) as address, pytest.raises(StreamError, match=r"no message from 127.* for 0\.2 s: nothing came"):
+        list(Watch(*address, patience=0.2))
+
+
+def test_a_message_renews_the_patience() -> None:
+    with serving() as served:
+        watch = Watch("127.0.0.1", served.port, patience=30)
+        events = iter(watch)
+        assert isinstance(next(events), Connected)
+        assert isinstance(next(events), Message)
+        served.hub.publish_result(make_result(1))
+        assert isinstance(next(events), Message)
+        watch.close()
+        assert list(events) == []
+
+
+def test_closing_ends_a_watch_that_waits_for_its_next_attempt() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    watch = Watch("127.0.0.1", port)
+    watch._failures = 16  # the next wait is a long one
+    events: list[Event] = []
+    thread = threading.Thread(target=lambda: [events.append(event) for event in watch])
+    thread.start()
+    wait_until(lambda: events)
+    watch.close()
+    thread.join(RETRY_MIN_S / 2)  # no wait is shorter than RETRY_MIN_S
+    assert not thread.is_alive()
+    assert [type(event) for event in events] == [Lost]
+
+
+def test_watch_outlives_a_restart_of_the_device() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    listener = Listener(host="127.0.0.1", port=port)
+    watch = Watch("127.0.0.1", port)
+    events = iter(watch)
+    with serving(listener):
+        assert isinstance(next(events), Connected)
+        assert isinstance(next(events), Message)
+    with serving(listener):
+        later = next(event for event in events if isinstance(event, Message))
+        assert later.type == "welcome"
+        watch.close()
+
+
+def test_a_client_can_be_made_from_any_connected_socket() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs, Client(ours) as client:
+        theirs.sendall(WELCOME)
+        assert next(client) == {"type": "welcome"}
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [("edge.local", ("edge.local", 8080)), ("10.0.0.5:90", ("10.0.0.5", 90)), ("::1", ("::1", 8080)),
+     ("[::1]", ("::1", 8080)), ("[fe80::1%eth0]:1234", ("fe80::1%eth0", 1234))],
+)  # fmt: skip
+def test_addresses_are_read_as_people_write_them(text: str, address: tuple[str, int]) -> None:
+    assert split_address(text, 8080) == address
+
+
+@pytest.mark.parametrize("text", ["", ":80", "host:", "host:x", "host:65536", "[::1", "[::1]x", "[::1]:", "host:-1"])
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no address"):
+        split_address(text, 8080)
+
+
+@pytest.mark.parametrize("text", ["host", "::1", "[::1]"])
+def test_without_a_default_the_port_is_needed(text: str) -> None:
+    with pytest.raises(ValueError, match="write HOST:PORT"):
+        split_address(text)
