@@ -107,7 +107,7 @@ class App:
             part.stop()
         stuck = [name for name, part in parts.items() if not part.join(max(0.0, deadline - time.monotonic()))]
         if stuck:
-            _leave_at_once(stuck)
+            _leave_at_once(stuck, 1 if self.failure else 0)
         self._opened.close()
         if parts:
             figures = self.tally.figures()
@@ -200,10 +200,10 @@ def _log_alerts(result: Result) -> None:
         logger.warning("%s %s (%.2f, rule %s)", alert.alert_id, alert.message, alert.confidence, alert.rule)
 
 
-def _leave_at_once(stuck: list[str]) -> None:
+def _leave_at_once(stuck: list[str], code: int) -> None:
     """A thread hangs in a driver or a decoder: nothing can be waited for, so flush and go."""
     logger.error("not ended in time: %s; leaving without", ", ".join(stuck))
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(1)
+    os._exit(code)

@@ -122,6 +122,8 @@ class PictureFolder:
 
 
 def _check_file(path: Path) -> None:
+    if path.exists() and not path.is_file():  # opening a named pipe would wait for its other end
+        raise CaptureError(f"{path}: is no file; give a video, a picture or a folder of pictures")
     try:
         with path.open("rb") as file:
             empty = not file.read(1)
