@@ -115,7 +115,11 @@ pip_install() {
 }
 
 install_checkout() {
-    say "installing into .venv (once; about 110 MB to fetch, 350 MB on disk)"
+    if [ -e "$venv/.ready-demo" ]; then
+        say "bringing .venv up to date"
+    else
+        say "installing into .venv (once; about 110 MB to fetch, 350 MB on disk)"
+    fi
     if ! pip_install "$1"; then
         grep -h '^ERROR' "$log" | tail -n 3 >&2
         if grep -qE 'resolution|NewConnectionError|unreachable|refused|timed out' "$log"; then
