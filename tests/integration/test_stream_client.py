@@ -170,7 +170,12 @@ def test_closing_ends_a_watch_that_waits_for_its_next_attempt() -> None:
     watch = Watch("127.0.0.1", port)
     watch._failures = 16  # the next wait is a long one
     events: list[Event] = []
-    thread = threading.Thread(target=lambda: [events.append(event) for event in watch])
+
+    def follow() -> None:
+        for event in watch:
+            events.append(event)
+
+    thread = threading.Thread(target=follow)
     thread.start()
     wait_until(lambda: events)
     watch.close()

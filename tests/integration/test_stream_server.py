@@ -11,6 +11,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -169,7 +170,7 @@ def test_one_that_never_reads_is_closed_and_the_others_get_every_alert(caplog: p
     """[EDGE-5-5] [EDGE-5-8]"""
     with serving() as served, served.client() as reader, served.client(receive_buffer=4096) as stalled:
         received: list[str] = []
-        thread = threading.Thread(target=lambda: received.extend(m["alert_id"] for m in alerts_of(reader)))
+        thread = threading.Thread(target=lambda: received.extend(str(m["alert_id"]) for m in alerts_of(reader)))
         thread.start()
         for sent in range(1, 20_000):
             served.hub.publish_result(make_result(sent, make_alert(sent)))
@@ -313,7 +314,8 @@ def test_a_client_that_closes_its_sending_side_is_closed_in_answer() -> None:
 @pytest.mark.parametrize("limit", ["max_clients", "max_clients_per_address"])
 def test_beyond_a_limit_a_client_is_closed_at_once(limit: str, caplog: pytest.LogCaptureFixture) -> None:
     """[EDGE-6-1]"""
-    with serving(**{limit: 2}) as served, served.client() as first:
+    limits: dict[str, Any] = {limit: 2}
+    with serving(**limits) as served, served.client() as first:
         with served.client(), PlainClient(served.server.addresses[0]) as refused:
             with contextlib.suppress(ConnectionError):
                 assert refused.read_all() == []
