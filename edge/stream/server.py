@@ -18,6 +18,7 @@ from edge.stream.address import show
 from edge.stream.binding import open_listener
 from edge.stream.hub import Hub
 from edge.stream.mailbox import Form
+from edge.stream.quiet import Quiet
 from edge.stream.session import Session, prepare
 from edge.stream.waker import Waker
 from edge.wire import framing, messages
@@ -29,7 +30,6 @@ CLOSE_S = 1.5  # at the end: for sending what waits and for the clients' own goo
 CHECK_S = 1.0  # how often connections are looked at for progress
 PAUSE_S = 1.0  # a listener rests so long when the process is out of descriptors
 ACCEPTS_AT_ONCE = 16  # then the clients that are there get their turn
-QUIET_S = 10.0  # refusals are logged at most so often
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -77,8 +77,7 @@ class StreamServer:
         self._doors: list[Door] = []
         self._sessions: dict[Session, tuple[Door, str]] = {}
         self._resting: list[tuple[float, Door, socket.socket]] = []
-        self._refused = 0
-        self._refused_at = float("-inf")
+        self._log = Quiet(logger).log
 
     def start(self) -> None:
         """Listen, and serve from now on."""
@@ -168,7 +167,8 @@ class StreamServer:
         full = door.inside.total() >= self._settings.max_clients
         if full or door.inside[host] >= self._settings.max_clients_per_address:
             connection.close()
-            self._say_refused(peer, "max_clients" if full else "max_clients_per_address")
+            limit = "max_clients" if full else "max_clients_per_address"
+            self._log(logging.WARNING, "client %s refused: stream.%s is reached", peer, limit)
             return
         prepare(connection)
         mailbox = self._hub.join(door.form, self._waker.wake)
@@ -182,7 +182,7 @@ class StreamServer:
         self._sessions[session] = door, host
         door.inside[host] += 1
         self._selector.register(connection, selectors.EVENT_READ, partial(self._on_session, session))
-        logger.info("client %s connected, %d now", peer, len(self._sessions))
+        self._log(logging.INFO, "client %s connected, %d now", peer, len(self._sessions))
         self._attend(session, partial(session.pump, now))
 
     def _attend(self, session: Session, action: Callable[[], None]) -> None:
@@ -205,15 +205,13 @@ class StreamServer:
         self._selector.unregister(session.socket)
         self._hub.leave(session.mailbox)
         session.close()
-        box = session.mailbox
-        level = logging.WARNING if session.at_fault else logging.INFO
-        logger.log(
-            level,
+        self._log(
+            logging.WARNING if session.at_fault else logging.INFO,
             "client %s left: %s (%d results and %d pictures dropped)",
             session.peer,
             session.ended,
-            box.results_dropped,
-            box.videos_dropped,
+            session.mailbox.results_dropped,
+            session.mailbox.videos_dropped,
         )
 
     def _check(self, now: float) -> None:
@@ -229,14 +227,6 @@ class StreamServer:
         logger.error("cannot take new clients for now: %s", error.strerror)
         self._selector.unregister(sock)
         self._resting.append((time.monotonic() + PAUSE_S, door, sock))
-
-    def _say_refused(self, peer: str, limit: str) -> None:
-        self._refused += 1
-        now = time.monotonic()
-        if now - self._refused_at < QUIET_S:
-            return
-        logger.warning("client %s refused: stream.%s is reached (%d refused so far)", peer, limit, self._refused)
-        self._refused_at = now
 
     def _say_goodbye(self) -> None:
         deadline = time.monotonic() + CLOSE_S

@@ -20,7 +20,7 @@ from edge.errors import ConfigError, StreamError
 from edge.stream.hub import Hub
 from edge.stream.mailbox import MAX_ALERTS, Form
 from edge.stream.server import StreamServer
-from edge.stream.session import STALL_S, Session
+from edge.stream.session import STALL_S, Session, prepare
 from edge.workers import Worker
 from tests.streaming import (
     IDENTITY,
@@ -306,6 +306,17 @@ def test_a_client_that_closes_its_sending_side_is_closed_in_answer() -> None:
         client.socket.shutdown(socket.SHUT_WR)
         assert [message["type"] for message in client.read_all()] == ["welcome"]
         wait_until(lambda: served.hub.clients() == 0)
+
+
+def test_a_connection_is_set_up_to_be_prompt_and_to_notice_a_peer_that_is_gone() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        with connection:
+            prepare(connection)
+            assert connection.getblocking() is False
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 10_000
 
 
 # --- limits

@@ -47,6 +47,12 @@ def test_the_vectors_are_printed() -> None:
     assert printed == [vector["hex"] for kind in ("good", "bad") for vector in vectors[kind]]
 
 
+def test_the_commented_transcript_is_one_of_the_vectors() -> None:
+    (transcript,) = re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)
+    data = "".join(line for line in transcript.splitlines() if not line.startswith(" "))
+    assert data in re.findall(r"```\n([0-9a-f]+)\n```", PAGE)
+
+
 def test_the_printed_client_is_the_one_that_runs_in_the_tests_and_is_short() -> None:
     (printed,) = re.findall(r"```js\n(.*?)```", PAGE, re.DOTALL)
     assert printed == (ROOT / "tests/integration/plain_client.mjs").read_text("utf-8")

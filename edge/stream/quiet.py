@@ -1,0 +1,34 @@
+"""A log that clients cannot flood."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+LINES = 20  # in each period; what is beyond them is counted
+PERIOD_S = 10.0
+
+
+class Quiet:
+    """Passes on at most LINES lines in PERIOD_S seconds; the first line after that says how many were left out.
+
+    Synchronization: one thread.
+    """
+
+    def __init__(self, logger: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
+        self._logger = logger
+        self._clock = clock
+        self._since = float("-inf")
+        self._lines = 0
+
+    def log(self, level: int, text: str, *values: object) -> None:
+        """As ``logging.Logger.log`` does."""
+        now = self._clock()
+        if now - self._since >= PERIOD_S:
+            if self._lines > LINES:
+                self._logger.warning("%d lines about clients were left out of the log", self._lines - LINES)
+            self._since, self._lines = now, 0
+        self._lines += 1
+        if self._lines <= LINES:
+            self._logger.log(level, text, *values)
