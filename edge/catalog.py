@@ -83,6 +83,8 @@ class Catalog:
 
     def entry(self, name: str) -> Entry:
         """Raises ModelError for a name that is not in the catalogue."""
+        if name == BUNDLED:
+            raise ModelError(f"model {BUNDLED}: ships with the program; there is nothing to pull")
         try:
             return self.entries[name]
         except KeyError:

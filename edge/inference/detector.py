@@ -78,7 +78,7 @@ class Detector:
     def detect(self, frame: Frame) -> tuple[Detection, ...]:
         """What is on the frame, best first: boxes in its pixels, clipped to it, none empty.
 
-        Raises ModelError when the runtime fails on it.
+        Raises ModelError when the runtime fails on it, DelegateError when the accelerator does.
         """
         start = time.perf_counter()
         placement = self._preprocessor.fill(frame)
@@ -86,7 +86,8 @@ class Detector:
         try:
             outputs = self._engine.run(self._preprocessor.input)
         except (RuntimeError, ValueError) as error:
-            raise ModelError(f"model {self.description.model}: failed on a frame: {error}; restart") from error
+            kind = ModelError if self.description.delegate == "cpu" else DelegateError
+            raise kind(f"{self.description}: failed on a frame: {error}; restart preact-edge") from error
         invoked = time.perf_counter()
         detections = self._detections(self._decoder.decode(outputs), placement)
         end = time.perf_counter()
@@ -132,9 +133,11 @@ def open_detector(spec: ModelSpec, settings: Settings, *, probe_limit_s: float =
     if not job.delegate:
         return _assemble(spec, settings, _open(job, probe_limit_s))
     try:
-        return _assemble(spec, settings, _open(job, probe_limit_s))
+        engine = _open(job, probe_limit_s)
     except DelegateError as error:
         refused = str(error)
+    else:
+        return _assemble(spec, settings, engine, _idle_accelerator(spec, job))
     spec = spec.cpu_twin or spec
     logger.error("%s; running %s on the CPU instead, slower", refused, spec.name)
     cpu = replace(job, model=str(spec.path), delegate="", delegate_options={})
@@ -142,6 +145,17 @@ def open_detector(spec: ModelSpec, settings: Settings, *, probe_limit_s: float =
         return _assemble(spec, settings, _open(cpu, probe_limit_s), degraded=refused)
     except ModelError as error:
         raise ModelError(f"{error}; and the accelerator failed: {refused}") from error
+
+
+def _idle_accelerator(spec: ModelSpec, job: Job) -> str:
+    """Why the accelerator has nothing to do, logged as an error; "" where it has."""
+    if job.delegate != "edgetpu" or runtime.compiled_for_edge_tpu(spec.path):
+        return ""
+    reason = (
+        f"model {spec.name}: is not compiled for the Edge TPU, so the CPU does all the work; take an _edgetpu model"
+    )
+    logger.error(reason)
+    return reason
 
 
 def _open(job: Job, probe_limit_s: float) -> Engine:

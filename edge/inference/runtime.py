@@ -85,6 +85,11 @@ def check_file(path: Path) -> None:
         raise ModelError(f"model {path}: is not a TFLite model (no {MAGIC.decode()} mark); give a .tflite file")
 
 
+def compiled_for_edge_tpu(path: Path) -> bool:
+    """Whether the model holds the Edge TPU's own operator; raises OSError."""
+    return EDGE_TPU_OP.encode() in path.read_bytes()
+
+
 class Engine:
     """A model opened in an interpreter, ready to run.
 

@@ -144,6 +144,24 @@ def test_a_delegate_that_works_is_used(tmp_path):
     detector.close()
 
 
+@pytest.mark.parametrize(("name", "file"), [("edgetpu", "libedgetpu.so.1"), ("vx", "libvx_delegate.so")])
+def test_a_delegate_is_found_by_name_and_one_with_nothing_to_do_is_told(tmp_path, name, file):
+    (tmp_path / file).symlink_to(build(tmp_path, "works"))
+    check = (
+        "import sys; from pathlib import Path\n"
+        "from edge.config import Detector as Settings\n"
+        "from edge.inference.detector import open_detector; from edge.types import ModelSpec\n"
+        "detector = open_detector(ModelSpec('bundled', Path(sys.argv[1])), Settings(delegate=sys.argv[2]))\n"
+        "print(detector.description.delegate); print(detector.description.degraded)\n"
+    )
+    command = [sys.executable, "-c", check, BUNDLED, name]
+    environ = os.environ | {"LD_LIBRARY_PATH": str(tmp_path)}
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True)
+    delegate, degraded = done.stdout.splitlines()
+    assert delegate == name
+    assert ("is not compiled for the Edge TPU" in degraded) == (name == "edgetpu")
+
+
 def test_the_cpu_twin_takes_over(tmp_path):
     library = build(tmp_path, "refuses")
     accelerated = tmp_path / "model_edgetpu.tflite"

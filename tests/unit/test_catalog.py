@@ -304,6 +304,8 @@ def test_resolve(tmp_path, store):
     assert read_labels(spec.labels).names == {0: "person", 1: "knife"}
     with pytest.raises(ModelError, match="fetch it with: preact-edge models pull ssd-mobilenet-v1"):
         models.resolve("ssd-mobilenet-v1", "", store)
+    with pytest.raises(ModelError, match="ships with the program"):
+        models.pull("bundled", store)
     with pytest.raises(ModelError, match="did you mean mobiledet"):
         models.resolve("mobildet", "", store)
     with pytest.raises(ModelError, match="models list"):
