@@ -1,7 +1,8 @@
 """A drawn shop as a fixed camera sees it: the picture and the truth about it, for demos, tests and training.
 
 Time runs in cycles of 20 s. In each, shoppers come and go and one person holds up a knife from second 4.5 to 12.5, in
-front of everybody else; the last 3 s show nobody. So any 20 s hold both. A calm scene has shoppers only.
+front of everybody else; the last 3 s show nobody. So any 20 s hold both, in pictures of 4:3 or wider. A calm scene has
+shoppers only.
 """
 
 from __future__ import annotations

@@ -39,13 +39,13 @@ class Detector:
         self._output = self._interpreter.get_output_details()[0]
         self._threshold = score_threshold
 
-    def detect(self, frame: np.ndarray) -> list[Detection]:
+    def detect(self, frame: np.ndarray, nms_iou: float = NMS_IOU) -> list[Detection]:
         """Objects in a BGR frame, by falling score."""
         picture, fit = letterbox(frame)
         rows = self.answers(picture)
         kinds, scores = rows[4:].argmax(axis=0), rows[4:].max(axis=0)
         chosen = np.flatnonzero(scores >= self._threshold)
-        chosen = suppressed(rows[:4, chosen].T, kinds[chosen], scores[chosen], chosen)
+        chosen = suppressed(rows[:4, chosen].T, kinds[chosen], scores[chosen], chosen, nms_iou)
         height, width = frame.shape[:2]
         return [
             (int(kinds[place]), float(scores[place]), fit.to_frame(*rows[:4, place].tolist()).clip(width, height))
@@ -60,7 +60,9 @@ class Detector:
         return (self._interpreter.get_tensor(self._output["index"])[0].astype(np.float32) - zero) * scale
 
 
-def suppressed(boxes: np.ndarray, kinds: np.ndarray, scores: np.ndarray, places: np.ndarray) -> list[int]:
+def suppressed(
+    boxes: np.ndarray, kinds: np.ndarray, scores: np.ndarray, places: np.ndarray, nms_iou: float
+) -> list[int]:
     """The places that class-wise non-maximum suppression keeps, by falling score; boxes (N, 4) as cx, cy, w, h."""
     low, high = boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2
     areas, kept = boxes[:, 2] * boxes[:, 3], []
@@ -71,7 +73,7 @@ def suppressed(boxes: np.ndarray, kinds: np.ndarray, scores: np.ndarray, places:
         sides = np.minimum(high[best], high[waiting]) - np.maximum(low[best], low[waiting])
         common = np.prod(np.maximum(sides, 0), axis=1)
         iou = common / np.maximum(areas[best] + areas[waiting] - common, 1e-9)
-        waiting = waiting[(iou <= NMS_IOU) | (kinds[waiting] != kinds[best])]
+        waiting = waiting[(iou <= nms_iou) | (kinds[waiting] != kinds[best])]
     return kept
 
 
