@@ -210,8 +210,11 @@ def test_a_full_disk_is_told_apart_from_a_broken_connection(tmp_path, store, ser
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, hard))
     try:
-        with pytest.raises(ModelError, match=r"model\.tflite\.part cannot be written: File too large; free some space"):
+        with pytest.raises(
+            ModelError, match=r"model\.tflite\.part cannot be written: File too large; free some space"
+        ) as caught:
             models.pull("model", store, server.mirror)
+        assert "fetched" not in str(caught.value)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert not (store / "model.tflite").exists()
