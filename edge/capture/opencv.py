@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,7 @@ from edge.capture.videocapture import as_image, open_capture
 from edge.config import Camera
 from edge.errors import CaptureError
 
+FFMPEG_OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 OPEN_TIMEOUT_MS = 5000  # a host that is down must not hold the capture thread longer
 
 
@@ -92,18 +94,34 @@ def _open_v4l2(device: str, settings: Camera) -> cv2.VideoCapture:
 
 
 def _open_network(address: str, settings: Camera) -> cv2.VideoCapture:
-    os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp|fflags;nobuffer")
     read_timeout = max(1000, round(settings.stall_s * 1000))
     parameters = [
         cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT_MS,
         cv2.CAP_PROP_READ_TIMEOUT_MSEC, read_timeout,
     ]  # fmt: skip
-    capture = open_capture(address, cv2.CAP_FFMPEG, parameters)
+    with _low_delay():
+        capture = open_capture(address, cv2.CAP_FFMPEG, parameters)
     if not capture.isOpened():
         raise CaptureError(
             f"{redact(address)}: does not answer as a video stream; are host, port, path and login right?"
         )
     return capture
+
+
+@contextmanager
+def _low_delay() -> Iterator[None]:
+    """FFmpeg's options for a network camera, which OpenCV reads when it opens one; a user's own stay.
+
+    They may not stay set: a file opened under them, by this process or a child, loses frames.
+    """
+    if FFMPEG_OPTIONS in os.environ:
+        yield
+        return
+    os.environ[FFMPEG_OPTIONS] = "rtsp_transport;tcp|fflags;nobuffer"
+    try:
+        yield
+    finally:
+        del os.environ[FFMPEG_OPTIONS]
 
 
 def _open_gstreamer(pipeline: str) -> cv2.VideoCapture:
