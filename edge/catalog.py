@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import msgspec
 
 from edge.errors import ModelError
+from edge.storage import write_atomic
 from edge.types import ModelSpec
 
 if TYPE_CHECKING:
@@ -169,6 +170,7 @@ class Catalog:
             labels=labels or self._root / "labels" / "preact_scene.txt",
             decoder="yolo",
             resize="letterbox",
+            objectness=False,  # one grid only: the number of anchors does not tell
         )
 
     def _pulled(self, entry: Entry, labels: Path | None, store: Path) -> ModelSpec:
@@ -226,9 +228,9 @@ def _record(path: Path) -> Path:
 
 
 def _write_record(path: Path) -> None:
-    from edge.download import sha256_of, write_in_place
+    from edge.download import sha256_of
 
     try:
-        write_in_place(_record(path), f"{sha256_of(path)}  {path.name}\n".encode("ascii"))
+        write_atomic(_record(path), f"{sha256_of(path)}  {path.name}\n".encode("ascii"))
     except OSError as error:
         raise ModelError(f"{_record(path)}: cannot be written: {error.strerror}; give --store DIR") from error

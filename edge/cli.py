@@ -8,7 +8,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge.commands import models, watch
 from edge.errors import EdgeError
 
 
@@ -24,8 +23,8 @@ def parser() -> argparse.ArgumentParser:
     _add_run_options(commands.add_parser("demo", help="run on the drawn scene with a simulated buzzer and a live view"))
     _add_run_options(commands.add_parser("check", help="check config, model, labels, camera, GPIO and port"))
     _add_detect(commands.add_parser("detect", help="run the detector on pictures"))
-    watch.add_parser(commands)
-    models.add_parser(commands)
+    _add_watch(commands.add_parser("watch", help="show a device's stream; connect again whenever it is lost"))
+    _add_models(commands.add_parser("models", help="list, pull and verify detector models"))
     _add_config_options(commands.add_parser("selftest", help="prove that this device finds what it must find"))
     commands.add_parser("version", help="the version of this program and of what it uses")
     return top
@@ -84,6 +83,38 @@ def _add_detect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--score-threshold", metavar="T", help="leave out detections below this score, 0 to 1")
     parser.add_argument("--json", action="store_true", help="one JSON object a line, nothing else on stdout")
     parser.add_argument("--annotate", metavar="DIR", type=Path, help="write copies with the boxes drawn")
+
+
+def _add_watch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("address", metavar="HOST[:PORT]", help="the device's stream, port 8080 unless given")
+    parser.add_argument("--json", action="store_true", help="one message a line as JSON, nothing else on stdout")
+    parser.add_argument("--count", type=_count, metavar="N", help="end after N messages, the welcome included")
+    parser.add_argument("--frames", type=Path, metavar="DIR", help="save each picture there as frame-NNNNNN.jpg")
+    parser.add_argument("--timeout", type=_seconds, metavar="S", help="give up (exit code 1) after S silent seconds")
+
+
+def _add_models(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True)
+    listing = actions.add_parser("list", help="the models of the catalogue and which of them are here")
+    pull = actions.add_parser("pull", help="fetch models; what is here and right already is left alone")
+    pull.add_argument("names", nargs="+", metavar="NAME", help="a name of `models list`")
+    pull.add_argument("--from", dest="source", metavar="DIR", default="", help="take the files from this folder")
+    verify = actions.add_parser("verify", help="check every pulled model's bytes again")
+    path = actions.add_parser("path", help="where models lie on this device")
+    path.add_argument("name", nargs="?", metavar="NAME", help="bundled or a name of `models list`; none: the folder")
+    for action in (listing, pull, verify, path):
+        _add_config_options(action)
+        action.add_argument("--store", metavar="DIR", help="where pulled models lie, instead of storage.models_dir")
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number of seconds above 0")
+    return seconds
 
 
 def _count(text: str) -> int:

@@ -96,16 +96,6 @@ def copy(source: Path, target: Path, expected: Expected, progress: Progress, adv
         _put(part, target, file)
 
 
-def write_in_place(path: Path, content: bytes) -> None:
-    """Replace a small file in one step; raises OSError."""
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-
-
 def _receive(url: str, file: IO[bytes], expected: Expected, progress: Progress, advice: str) -> bool:
     """Append what is missing to ``file``; True when it went on where an earlier call had stopped."""
     where = f"model {expected.name}: {url}"

@@ -60,14 +60,15 @@ def prepare(folder: Path) -> None:
         raise StateError(f"state folder {folder}: cannot be written: {error.strerror}; {_ADVICE}") from error
 
 
-def write_atomic(file: Path, content: bytes) -> None:
-    """Write so that a reader, or a power cut, sees the old content or the new, never a half."""
+def write_atomic(file: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write so that a reader, and if ``durable`` a power cut, finds the old content or the new, never a half."""
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as out:
             out.write(content)
             out.flush()
-            os.fsync(out.fileno())
+            if durable:
+                os.fsync(out.fileno())
         part.replace(file)
     finally:
         part.unlink(missing_ok=True)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -133,4 +132,4 @@ class ModelSpec:
     decoder: Literal["", "ssd", "yolo"] = ""
     resize: Literal["", "letterbox", "stretch"] = ""
     cpu_twin: ModelSpec | None = None  # for a model compiled for an accelerator: the one that the CPU can run
-    options: Mapping[str, str] = field(default_factory=dict)
+    objectness: bool | None = None  # of a YOLO head: whether it has a score of its own beside the classes'

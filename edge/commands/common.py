@@ -10,8 +10,8 @@ from pathlib import Path
 from edge.catalog import Catalog
 from edge.config import Config
 from edge.configure import load_config
-from edge.errors import ConfigError
 from edge.storage import models_dir
+from edge.stream.address import split_address
 from edge.types import ModelSpec
 
 LOG_FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
@@ -23,14 +23,9 @@ def load(args: argparse.Namespace) -> Config:
     return load_config(Path(path) if path else None, os.environ, [*args.overrides, *_short_options(args)])
 
 
-def models_store(config: Config) -> Path:
-    """Where pulled models lie."""
-    return models_dir(config)
-
-
 def resolve_model(config: Config) -> ModelSpec:
     """The configured model's file and labels; raises ModelError."""
-    return Catalog.load().resolve(config.detector.model, config.detector.labels, models_store(config))
+    return Catalog.load().resolve(config.detector.model, config.detector.labels, models_dir(config))
 
 
 def start_logging(config: Config, handler: logging.Handler | None = None) -> None:
@@ -39,17 +34,6 @@ def start_logging(config: Config, handler: logging.Handler | None = None) -> Non
     if handler.formatter is None:
         handler.setFormatter(logging.Formatter(LOG_FORMAT))
     logging.basicConfig(level=config.log_level.upper(), handlers=[handler], force=True)
-
-
-def split_address(text: str, default_port: int | None = None) -> tuple[str, int]:
-    """``HOST:PORT``, ``[v6]:PORT`` or, with a default, ``HOST``; raises ConfigError."""
-    host, colon, port = text.rpartition(":")
-    bare_v6 = ":" in host and not host.startswith("[")
-    if default_port is not None and (not colon or port.endswith("]") or bare_v6):
-        host, port = text, str(default_port)
-    if not host or not port.isdigit() or int(port) > 65535:
-        raise ConfigError(f"{text}: expected HOST:PORT, for example 127.0.0.1:8080 or [::1]:8080")
-    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def _short_options(args: argparse.Namespace) -> list[str]:

@@ -6,49 +6,30 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.table import Table
 
-    from edge.catalog import Catalog
+from edge.catalog import Catalog
+from edge.commands import common
+from edge.storage import models_dir
 
 MIRROR = "PREACT_EDGE_MODEL_MIRROR"
 STEP = 10  # per cent between two plain lines of progress
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add ``models`` and its actions to the command line."""
-    parser = subparsers.add_parser("models", help="list, pull and verify detector models")
-    actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True)
-    listing = actions.add_parser("list", help="the models of the catalogue and which of them are here")
-    pull = actions.add_parser("pull", help="fetch models; what is here and right already is left alone")
-    pull.add_argument("names", nargs="+", metavar="NAME", help="a name of `models list`")
-    pull.add_argument(
-        "--from",
-        dest="source",
-        metavar="DIR",
-        default="",
-        help="take the files from this folder, not from the internet",
-    )
-    verify = actions.add_parser("verify", help="check every pulled model's bytes again")
-    path = actions.add_parser("path", help="where models lie on this device")
-    path.add_argument("name", nargs="?", metavar="NAME", help="bundled or a name of `models list`; none: the folder")
-    for action in (listing, pull, verify, path):
-        action.add_argument("-c", "--config", metavar="FILE", help="TOML file with the settings")
-        action.add_argument("--store", metavar="DIR", help="where pulled models lie, instead of storage.models_dir")
-        action.set_defaults(overrides=[])
-    parser.set_defaults(run=run)
-
-
 def run(args: argparse.Namespace) -> int:
     """0 done, 1 where ``verify`` found a changed model; raises ModelError."""
-    from rich.console import Console
-
-    from edge.catalog import Catalog
-    from edge.commands import common
-
-    store = Path(args.store).expanduser() if args.store else common.models_store(common.load(args))
+    store = Path(args.store).expanduser() if args.store else models_dir(common.load(args))
     catalog = Catalog.load()
     console = Console(soft_wrap=not sys.stdout.isatty())
     if args.action == "list":
@@ -62,8 +43,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(catalog: Catalog, store: Path, console: Console) -> int:
-    from rich.table import Table
-
     table = Table("name", "size", "input", "runs on", "here", "licence", "what it is", box=None, pad_edge=False)
     for entry in catalog.entries.values():
         path = store / entry.file
@@ -97,11 +76,9 @@ def _pull(catalog: Catalog, store: Path, names: list[str], source: str, console:
 
 
 def _with_bar(catalog: Catalog, store: Path, name: str, source: str, console: Console) -> list[Path]:
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console) as bar:
-        tasks: dict[str, Any] = {}
+        tasks: dict[str, TaskID] = {}
 
         def told(model: str, done: int, total: int) -> None:
             if model not in tasks:

@@ -171,9 +171,7 @@ def _assemble(spec: ModelSpec, settings: Settings, engine: Engine, degraded: str
         raise ModelError(f"model {spec.name}: has {len(engine.inputs)} inputs; a detector has one")
     decoder_name = _decoder_name(spec, settings, engine)
     try:
-        preprocessor = Preprocessor(
-            engine.inputs[0], _resize(spec, settings, decoder_name), decoder_name, dict(spec.options)
-        )
+        preprocessor = Preprocessor(engine.inputs[0], _resize(spec, settings, decoder_name), decoder_name)
     except ModelError as error:
         raise ModelError(f"model {spec.name}: {error}; give an object detection model") from error
     decoder = _decoder(spec, settings, engine, decoder_name, labels, (preprocessor.width, preprocessor.height))
@@ -209,7 +207,9 @@ def _decoder(
     outputs = engine.outputs
     if name == "ssd" and (places := ssd.find_places(outputs)):
         return ssd.SsdDecoder(outputs, places, settings.score_threshold, settings.max_detections)
-    layout = yolo.find_layout(outputs[0], input_size, labels.count) if len(outputs) == 1 else None
+    layout = None
+    if len(outputs) == 1:
+        layout = yolo.find_layout(outputs[0], input_size, labels.count, spec.objectness)
     if name == "ssd" or layout is None:
         shapes = ", ".join(str(output) for output in outputs)
         raise ModelError(

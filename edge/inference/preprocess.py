@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -43,14 +42,13 @@ class Preprocessor:
     """Fills one input buffer, shape (1, height, width, 3), again and again.
 
     ``resize`` letterbox: scaled by the smaller ratio to rounded sizes, bilinear, centred on grey 114, as Ultralytics'
-    exporter does; stretch: each side to the input's. ``options`` may hold the ``mean`` and ``std`` of the model's
-    training, real = (pixel - mean) / std, one number or three for red, green, blue; without them a quantized input
-    takes 0..1, -1..1 or 0..255 as its own scale says, and a float input takes 0..1 for YOLO, -1..1 for SSD.
+    exporter does; stretch: each side to the input's. A quantized input takes 0..1, -1..1 or 0..255 as its own scale
+    says; a float input takes 0..1 for YOLO, -1..1 for SSD.
 
     Raises ModelError for an input that is no picture. Synchronization: one owner thread.
     """
 
-    def __init__(self, tensor: Tensor, resize: Resize, decoder: str, options: Mapping[str, str]) -> None:
+    def __init__(self, tensor: Tensor, resize: Resize, decoder: str) -> None:
         if len(tensor.shape) != 4 or tensor.shape[0] != 1 or tensor.shape[3] != 3 or min(tensor.shape) < 1:
             raise ModelError(f"input {tensor.name} {tensor}: is no picture of the shape [1, height, width, 3]")
         if tensor.dtype not in (np.uint8, np.int8, np.float32):
@@ -58,7 +56,7 @@ class Preprocessor:
         self.height, self.width = tensor.shape[1:3]
         self.input: Array = np.zeros(tensor.shape, tensor.dtype)
         self._resize = resize
-        self._table = pixel_table(tensor, decoder, options)
+        self._table = pixel_table(tensor, decoder)
         self._mask = _mask(self._table)
         self._lookup = self._table.reshape(256, 1, 3)
         self._placement: Placement | None = None
@@ -103,17 +101,14 @@ class Preprocessor:
         return Placement(frame_width, frame_height, left, top, width, height)
 
 
-def pixel_table(tensor: Tensor, decoder: str, options: Mapping[str, str]) -> Array:
+def pixel_table(tensor: Tensor, decoder: str) -> Array:
     """What each pixel value 0..255 becomes in the input: shape (256, 3) for red, green, blue, the tensor's dtype."""
     pixels = np.repeat(np.arange(256, dtype=np.float64)[:, None], 3, axis=1)
-    if not options.keys() & {"mean", "std"}:
-        if tensor.quantized and _spans_pixels(tensor):
-            return (pixels + np.iinfo(tensor.dtype).min).astype(tensor.dtype)
-        if tensor.dtype == np.uint8 and not tensor.quantized:
-            return pixels.astype(np.uint8)
-    default = (0.0, 255.0) if decoder == "yolo" else (127.5, 127.5)
-    mean, std = (_numbers(options, key, value) for key, value in zip(("mean", "std"), default, strict=True))
-    real = (pixels - mean) / std
+    if tensor.quantized and _spans_pixels(tensor):
+        return (pixels + np.iinfo(tensor.dtype).min).astype(tensor.dtype)
+    if tensor.dtype == np.uint8 and not tensor.quantized:
+        return pixels.astype(np.uint8)
+    real = pixels / 255 if decoder == "yolo" else (pixels - 127.5) / 127.5
     if not tensor.quantized:
         return np.asarray(real.astype(tensor.dtype))
     limits = np.iinfo(tensor.dtype)
@@ -139,14 +134,3 @@ def _spans_pixels(tensor: Tensor) -> bool:
         abs(low - start) <= 0.03 * (end - start) and abs(high - end) <= 0.03 * (end - start)
         for start, end in ((0, 1), (-1, 1), (0, 255))
     )
-
-
-def _numbers(options: Mapping[str, str], key: str, default: float) -> NDArray[np.float64]:
-    text = options.get(key, str(default))
-    try:
-        values = np.array([float(part) for part in text.replace(",", " ").split()])
-    except ValueError as error:
-        raise ModelError(f"model option {key} = {text!r}: expected one number or three") from error
-    if len(values) not in (1, 3) or (key == "std" and not values.all()):
-        raise ModelError(f"model option {key} = {text!r}: expected one number or three, std not 0")
-    return values

@@ -119,7 +119,7 @@ def test_version_names_the_program_first(home: Path) -> None:
         ([*RUN, "--set", "gpio.required=true"], 1, "gpio.required"),
         ([*RUN, "--set", "alerts.rules.0.hold_hits=900"], 2, "armed person"),
         (["run", "--listen", "0.0.0.0:0"], 2, "allow_insecure"),
-        (["run", "--listen", "nowhere"], 2, "expected HOST:PORT"),
+        (["run", "--listen", "nowhere"], 2, "write HOST:PORT"),
         (["detect", "nothing.jpg"], 1, "nothing.jpg: cannot be read"),
         (["detect", "text.mp4"], 1, "text.mp4: is no picture"),
         (["watch", "127.0.0.1:99999"], 2, "99999"),

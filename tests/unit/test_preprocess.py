@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from edge.errors import ModelError
-from edge.inference.preprocess import Preprocessor, pixel_table
+from edge.inference.preprocess import Preprocessor
 from edge.inference.tensors import Tensor
 from edge.types import Frame
 
@@ -23,7 +23,7 @@ def picture(width, height, seed=1):
 def test_a_frame_of_the_inputs_size_goes_in_unchanged_but_for_the_order_of_colours():
     image = picture(8, 6)
     before = image.copy()
-    preprocessor = Preprocessor(tensor(), "stretch", "ssd", {})
+    preprocessor = Preprocessor(tensor(), "stretch", "ssd")
     preprocessor.fill(frame(image))
     assert np.array_equal(preprocessor.input[0], image[:, :, ::-1])
     assert np.array_equal(image, before)
@@ -46,36 +46,22 @@ def test_a_frame_of_the_inputs_size_goes_in_unchanged_but_for_the_order_of_colou
 def test_pixels_become_what_the_tensor_says(dtype, scale, zero_point, decoder, expected):
     image = picture(8, 6)
     before = image.copy()
-    preprocessor = Preprocessor(tensor(dtype=dtype, scale=scale, zero_point=zero_point), "stretch", decoder, {})
+    preprocessor = Preprocessor(tensor(dtype=dtype, scale=scale, zero_point=zero_point), "stretch", decoder)
     preprocessor.fill(frame(image))
     assert preprocessor.input.dtype == dtype
     assert np.allclose(preprocessor.input[0], expected(image[:, :, ::-1].astype(np.float64)), atol=1e-6)
     assert np.array_equal(image, before)
 
 
-def test_mean_and_std_of_the_models_training_win():
-    options = {"mean": "10, 20, 30", "std": "2"}
-    table = pixel_table(tensor(dtype=np.float32, scale=0.0, zero_point=0), "ssd", options)
-    assert table[50].tolist() == [20.0, 15.0, 10.0]
-    table = pixel_table(tensor(scale=1.0, zero_point=0), "ssd", {"mean": "0", "std": "2"})
-    assert table[[0, 100, 255], 0].tolist() == [0, 50, 128]
-
-
-@pytest.mark.parametrize("options", [{"std": "0"}, {"mean": "1 2"}, {"mean": "grey"}, {"mean": ""}])
-def test_a_wrong_mean_or_std_is_refused(options):
-    with pytest.raises(ModelError, match="expected one number or three"):
-        Preprocessor(tensor(), "stretch", "ssd", options)
-
-
 @pytest.mark.parametrize("shape", [(1, 3, 6, 8), (1, 6, 8, 1), (2, 6, 8, 3), (6, 8, 3), (1, 0, 8, 3)])
 def test_an_input_that_is_no_picture_is_refused(shape):
     with pytest.raises(ModelError, match="no picture"):
-        Preprocessor(Tensor(0, "x", shape, np.dtype(np.uint8), 1 / 255, 0), "stretch", "ssd", {})
+        Preprocessor(Tensor(0, "x", shape, np.dtype(np.uint8), 1 / 255, 0), "stretch", "ssd")
 
 
 def test_an_input_of_another_type_is_refused():
     with pytest.raises(ModelError, match="int16"):
-        Preprocessor(tensor(dtype=np.int16), "stretch", "ssd", {})
+        Preprocessor(tensor(dtype=np.int16), "stretch", "ssd")
 
 
 @pytest.mark.parametrize(
@@ -90,7 +76,7 @@ def test_an_input_of_another_type_is_refused():
     ],
 )
 def test_letterbox_places_as_the_exporter_does(frame_size, content, left, top):
-    preprocessor = Preprocessor(tensor(640, 640, np.int8, 1 / 255, -128), "letterbox", "yolo", {})
+    preprocessor = Preprocessor(tensor(640, 640, np.int8, 1 / 255, -128), "letterbox", "yolo")
     assert preprocessor.content_size(*frame_size) == content
     image = np.full((frame_size[1], frame_size[0], 3), 255, np.uint8)
     placement = preprocessor.fill(frame(image))
@@ -101,7 +87,7 @@ def test_letterbox_places_as_the_exporter_does(frame_size, content, left, top):
 
 
 def test_a_frame_of_another_size_leaves_nothing_of_the_one_before():
-    preprocessor = Preprocessor(tensor(64, 64, np.uint8, 1 / 255, 0), "letterbox", "yolo", {})
+    preprocessor = Preprocessor(tensor(64, 64, np.uint8, 1 / 255, 0), "letterbox", "yolo")
     preprocessor.fill(frame(np.full((40, 80, 3), 255, np.uint8)))
     preprocessor.fill(frame(np.full((80, 40, 3), 255, np.uint8)))
     assert np.unique(preprocessor.input[0, :, :16]).tolist() == [114]
@@ -110,7 +96,7 @@ def test_a_frame_of_another_size_leaves_nothing_of_the_one_before():
 
 def test_resizing_is_bilinear():
     image = picture(1280, 720)
-    preprocessor = Preprocessor(tensor(320, 320, np.uint8, 1 / 255, 0), "letterbox", "yolo", {})
+    preprocessor = Preprocessor(tensor(320, 320, np.uint8, 1 / 255, 0), "letterbox", "yolo")
     preprocessor.fill(frame(image))
     expected = cv2.resize(image, (320, 180), interpolation=cv2.INTER_LINEAR)[:, :, ::-1]
     assert np.array_equal(preprocessor.input[0, 70:250], expected)
@@ -119,7 +105,7 @@ def test_resizing_is_bilinear():
 @pytest.mark.parametrize("lores_size", [(320, 180), (640, 360), (318, 180)])
 def test_the_cameras_small_picture_is_used_where_there_is_one(lores_size):
     main, lores = np.zeros((720, 1280, 3), np.uint8), np.full((lores_size[1], lores_size[0], 3), 200, np.uint8)
-    preprocessor = Preprocessor(tensor(320, 320, np.uint8, 1 / 255, 0), "letterbox", "yolo", {})
+    preprocessor = Preprocessor(tensor(320, 320, np.uint8, 1 / 255, 0), "letterbox", "yolo")
     placement = preprocessor.fill(frame(main, lores))
     assert (placement.frame_width, placement.frame_height) == (1280, 720)
     assert np.unique(preprocessor.input[0, 70:250]).tolist() == [200]
@@ -127,7 +113,7 @@ def test_the_cameras_small_picture_is_used_where_there_is_one(lores_size):
 
 @pytest.mark.parametrize("resize", ["letterbox", "stretch"])
 def test_boxes_come_back_to_where_they_were(resize):
-    preprocessor = Preprocessor(tensor(320, 192), resize, "yolo", {})
+    preprocessor = Preprocessor(tensor(320, 192), resize, "yolo")
     image = np.zeros((500, 640, 3), np.uint8)
     image[100:300, 200:400] = 255
     placement = preprocessor.fill(frame(image))
@@ -138,7 +124,7 @@ def test_boxes_come_back_to_where_they_were(resize):
 
 
 def test_boxes_are_clipped_to_the_frame():
-    preprocessor = Preprocessor(tensor(320, 320), "letterbox", "yolo", {})
+    preprocessor = Preprocessor(tensor(320, 320), "letterbox", "yolo")
     placement = preprocessor.fill(frame(np.zeros((360, 640, 3), np.uint8)))
     back = placement.to_frame(np.array([[-1, -1, 2, 2], [0, 0, 1, 0.1]], np.float32), 320, 320)
     assert back.tolist() == [[0, 0, 640, 360], [0, 0, 640, 0]]
@@ -146,6 +132,6 @@ def test_boxes_are_clipped_to_the_frame():
 
 def test_a_frame_that_is_a_view_with_gaps_works():
     wide = picture(16, 6)
-    preprocessor = Preprocessor(tensor(dtype=np.int8, scale=1 / 255, zero_point=-128), "stretch", "yolo", {})
+    preprocessor = Preprocessor(tensor(dtype=np.int8, scale=1 / 255, zero_point=-128), "stretch", "yolo")
     preprocessor.fill(frame(wide[:, 4:12]))
     assert np.array_equal(preprocessor.input[0], wide[:, 4:12, ::-1].astype(np.int16) - 128)
