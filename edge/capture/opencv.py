@@ -124,20 +124,6 @@ def _low_delay() -> Iterator[None]:
         del os.environ[FFMPEG_OPTIONS]
 
 
-@contextmanager
-def _ffmpeg_options() -> Iterator[None]:
-    """OpenCV takes them from the environment alone, and for files too, whose first frames "nobuffer" throws away."""
-    name = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
-    if name in os.environ:  # the user's own
-        yield
-        return
-    os.environ[name] = "rtsp_transport;tcp|fflags;nobuffer"
-    try:
-        yield
-    finally:
-        del os.environ[name]
-
-
 def _open_gstreamer(pipeline: str) -> cv2.VideoCapture:
     if not has_gstreamer():
         raise CaptureError(

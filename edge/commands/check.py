@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Callable, Iterator
 
 from edge.capture.source import open_source
 from edge.commands import common
 from edge.config import Config
-from edge.errors import ConfigError, EdgeError
-from edge.gpio.buzzer import open_buzzer
+from edge.errors import ConfigError, EdgeError, PinError
+from edge.gpio.pins import open_factory, open_output, without_pins
 from edge.inference.detector import open_detector
 from edge.rules.checks import check_rules, unknown_classes
 from edge.storage import device_id, state_dir
@@ -26,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     except ConfigError as error:
         print(f"problem  {'config':<8} {error}")
         return error.exit_code
-    common.start_logging(config)
+    logging.basicConfig(level=logging.ERROR)  # what is worth knowing is printed
     print(f"ok       {'config':<8} {args.config or 'the defaults'}")
     results = [_report(name, probe, config) for name, probe in PROBES]
     return 0 if all(results) else 1
@@ -44,18 +45,15 @@ def _report(name: str, probe: Callable[[Config], Iterator[str]], config: Config)
 
 
 def _check_rules(config: Config) -> None:
-
     check_rules(config.alerts.rules)
 
 
 def _state(config: Config) -> Iterator[str]:
-
     folder = state_dir(config)
     yield f"{folder}, device {device_id(config, folder)}"
 
 
 def _model(config: Config) -> Iterator[str]:
-
     detector = open_detector(common.resolve_model(config), config.detector)
     try:
         yield str(detector.description)
@@ -71,7 +69,6 @@ def _model(config: Config) -> Iterator[str]:
 
 
 def _camera(config: Config) -> Iterator[str]:
-
     source = open_source(config.camera)
     try:
         source.start()
@@ -82,22 +79,27 @@ def _camera(config: Config) -> Iterator[str]:
 
 
 def _gpio(config: Config) -> Iterator[str]:
-
-    buzzer = open_buzzer(config.gpio)
-    if buzzer is None:
-        yield "no pins here; alerts make no sound (gpio.required = true makes this an error)"
+    factory = open_factory(config.gpio.factory)
+    if factory is None:
+        reason = without_pins(config.gpio.factory)
+        if config.gpio.required:
+            raise PinError(f"{reason}, and gpio.required is true")
+        yield f"no buzzer: {reason}; alerts make no sound"
         return
-    buzzer.close()
+    try:
+        open_output(factory, config.gpio.buzzer_pin, active_high=config.gpio.active_high).close()
+    finally:
+        factory.close()
     yield f"buzzer on pin {config.gpio.buzzer_pin}"
 
 
 def _port(config: Config) -> Iterator[str]:
-
     server = StreamServer(config.listeners, config.stream, Hub(Identity("check", config.device.camera_id)))
-    server.start()
-    addresses = server.addresses
-    server.stop()
-    server.join(2.0)
+    try:
+        server.start()
+        addresses = server.addresses
+    finally:
+        server.close()
     yield ", ".join(f"{host}:{port}" for host, port in addresses) + " can be bound"
 
 
