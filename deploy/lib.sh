@@ -71,7 +71,7 @@ make_venv() {
     mkdir "$venv"
     say "making $venv with $("$python" --version)"
     "$python" -c 'import ensurepip, venv' 2>/dev/null || complete_python || return 0
-    "$python" -m venv "$venv" || give_up "$python could not make a venv"
+    "$python" -m venv "$venv" >"$log" 2>&1 || give_up "$python could not make a venv"
 }
 
 # complete_python: adds what Debian's python3 leaves out; fails where .venv was made without it.
