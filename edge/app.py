@@ -10,10 +10,11 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
 from edge.capture.camera import CaptureLoop
-from edge.capture.source import open_source
+from edge.capture.source import Source, open_source
 from edge.config import DEFAULT_RULES, Config
 from edge.errors import WorkerDied
 from edge.evidence import VideoEncoder
@@ -46,7 +47,7 @@ class Part(Protocol):
 
 
 class App:
-    """The whole program: ``start``, ``wait``, ``stop``; each may be called once, from the main thread.
+    """The whole program: ``start``, ``wait``, ``stop``, from the main thread.
 
     ``on_buzzer`` is told, from the buzzer's thread, when a sounding begins and ends; ``pin_factory`` takes the place
     of the one that the settings name.
@@ -54,6 +55,7 @@ class App:
 
     buzzer: Buzzer | None
     detector: Detector
+    source: Source
 
     def __init__(
         self,
@@ -64,7 +66,6 @@ class App:
         pin_factory: Factory | None = None,
     ) -> None:
         self.config = config
-        self.stopping = threading.Event()
         self.tally = Tally()
         self.failure: WorkerDied | None = None
         self._max_frames = max_frames
@@ -72,11 +73,15 @@ class App:
         self._pin_factory = pin_factory
         self._parts: dict[str, Part] = {}  # in the order of starting
         self._opened = ExitStack()
+        self._started = False
+        # Whoever puts something here ends wait(). Its put may be called in a signal handler, which Event.set may not:
+        # a signal that came while the main thread held the event's lock would wait for itself for ever.
+        self._endings: SimpleQueue[None] = SimpleQueue()
 
     def handle_signals(self) -> None:
-        """SIGTERM and SIGINT stop the program, SIGHUP does nothing; call it before start()."""
+        """SIGTERM and SIGINT stop the program, also while it starts; SIGHUP does nothing. Call it before start()."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.stopping.set())
+            signal.signal(number, self._on_signal)
         signal.signal(signal.SIGHUP, lambda *_: None)  # a closed terminal must not blind the device
 
     def start(self, spec: ModelSpec) -> None:
@@ -84,36 +89,36 @@ class App:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         try:
             self._start(spec)
+            self._started = True
         except BaseException:
             self.stop()
             raise
 
-    def wait(self, tick: Callable[[], None] | None = None, interval: float = 0.5) -> int:
-        """Until a signal, the end of the recording, or a dead worker; ``tick`` is called every ``interval`` seconds.
+    def wait(self, tick: Callable[[], None] | None = None, interval: float = 0.5) -> None:
+        """Until a signal, the end of the recording, or a dead worker; ``tick`` is called every ``interval`` seconds."""
+        while True:
+            try:
+                return self._endings.get(timeout=interval)
+            except Empty:
+                if tick is not None:
+                    tick()
 
-        Returns the exit code: 0, or 1 when a worker died.
+    def stop(self) -> int:
+        """Buzzer off, clients told by a clean close, threads joined, within about two seconds; idempotent.
+
+        Returns the exit code: 0, or 1 when a worker died, which is known for sure only now.
         """
-        while not self.stopping.wait(interval):
-            if tick is not None:
-                tick()
-        return 1 if self.failure else 0
-
-    def stop(self) -> None:
-        """Buzzer off, clients told by a clean close, threads joined, within about two seconds; idempotent."""
-        self.stopping.set()
         deadline = time.monotonic() + STOP_S
         parts, self._parts = self._parts, {}
         for part in parts.values():
             part.stop()
         stuck = [name for name, part in parts.items() if not part.join(max(0.0, deadline - time.monotonic()))]
         if stuck:
-            _leave_at_once(stuck, 1 if self.failure else 0)
+            self._leave_at_once(stuck)
         self._opened.close()
         if parts:
-            figures = self.tally.figures()
-            logger.info(
-                "stopped after %d frames, %d dropped, and %d alerts", figures.frames, figures.dropped, figures.alerts
-            )
+            self._report()
+        return 1 if self.failure else 0
 
     def _start(self, spec: ModelSpec) -> None:
         config = self.config
@@ -121,12 +126,15 @@ class App:
         device = device_id(config, state_dir(config))
         self.hub = Hub(Identity(device, config.device.camera_id), config.stream.alerts)
         self.server = StreamServer(config.listeners, config.stream, self.hub, on_death=self._on_death)
+        self._opened.callback(self.server.close)
         self.detector = open_detector(spec, config.detector)
+        self._opened.callback(self.detector.close)
         logger.info("model %s", self.detector.description)
         level = logging.INFO if config.alerts.rules == DEFAULT_RULES else logging.WARNING
         for line in unknown_classes(config.alerts.rules, self.detector.class_names.values()):
             logger.log(level, "%s", line)
-        source = open_source(config.camera, self.detector.lores_size)
+        source = self.source = open_source(config.camera, self.detector.lores_size)
+        self._opened.callback(source.close)
         slot: Latest[Frame] = Latest()
         capture = CaptureLoop(source, config.camera, slot)
         if not source.live:
@@ -135,7 +143,6 @@ class App:
         encoder = VideoEncoder(config.video, self.hub.wants_video, self.hub.publish_video)
         pipeline = self._build_pipeline(slot, capture, encoder)
         self._open_buzzer()
-        self._opened.callback(self.server.close)
         self._parts["stream"] = self.server
         self.server.start()
         self._begin("evidence", encoder.run)
@@ -169,12 +176,9 @@ class App:
         worker.start()
 
     def _until_done(self, pipeline: Pipeline, stopping: threading.Event) -> None:
-        """The inference thread: the detector is its own from here on, and its end is the program's."""
-        try:
-            pipeline.run(stopping)
-        finally:
-            self.detector.close()
-        self.stopping.set()
+        """The inference thread: the detector is its own while it runs, and its end is the program's."""
+        pipeline.run(stopping)
+        self._endings.put(None)
 
     def _sound(self, result: Result) -> None:
         if self.buzzer is not None:
@@ -183,7 +187,33 @@ class App:
 
     def _on_death(self, worker: Worker) -> None:
         self.failure = WorkerDied(f"the {worker.name} thread died: {worker.error}")
-        self.stopping.set()
+        self._endings.put(None)
+
+    def _on_signal(self, *_: object) -> None:
+        if not self._started:
+            raise SystemExit(0)  # start() undoes what it did so far; a probe of a model may hold it up for long
+        self._endings.put(None)
+
+    def _report(self) -> None:
+        figures, counters = self.tally.figures(), self.hub.counters()
+        logger.info(
+            "stopped after %d frames and %d alerts; dropped %d frames, and for slow clients %d results and %d pictures",
+            figures.frames,
+            figures.alerts,
+            figures.dropped,
+            counters.results_dropped,
+            counters.videos_dropped,
+        )
+
+    def _leave_at_once(self, stuck: list[str]) -> None:
+        """A thread hangs in a driver or a decoder: nothing can be waited for, so flush and go."""
+        logger.error("not ended in time: %s; leaving without", ", ".join(stuck))
+        if "buzzer" in stuck and self.buzzer is not None:
+            self.buzzer.close()  # its last try to turn the pin off
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1 if self.failure else 0)
 
 
 def _view(capture: CaptureLoop) -> View:
@@ -198,12 +228,3 @@ def _view(capture: CaptureLoop) -> View:
 def _log_alerts(result: Result) -> None:
     for alert in result.alerts:
         logger.warning("%s %s (%.2f, rule %s)", alert.alert_id, alert.message, alert.confidence, alert.rule)
-
-
-def _leave_at_once(stuck: list[str], code: int) -> None:
-    """A thread hangs in a driver or a decoder: nothing can be waited for, so flush and go."""
-    logger.error("not ended in time: %s; leaving without", ", ".join(stuck))
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)

@@ -179,6 +179,10 @@ class Catalog:
             raise ModelError(
                 f"model {entry.name}: is not on this device; fetch it with: preact-edge models pull {entry.name}"
             )
+        if self.state(entry.name, store) == "changed":
+            raise ModelError(
+                f"model {entry.name}: {path} has changed; fetch it again: preact-edge models pull {entry.name}"
+            )
         twin = self.entries.get(entry.cpu_twin)
         return ModelSpec(
             name=entry.name,

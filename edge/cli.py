@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,14 +34,17 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is 0 done, 1 failed, 2 bad usage or config, 130 interrupted."""
     args = parser().parse_args(arguments)
-    command = importlib.import_module(f"edge.commands.{args.command}")
     try:
-        code: int = command.run(args)
+        code: int = importlib.import_module(f"edge.commands.{args.command}").run(args)
     except EdgeError as error:
         print(f"preact-edge: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # Who read our output has left. Python would complain once more when it flushes stdout at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     return code
 
 

@@ -155,7 +155,7 @@ class Stream(Settings, frozen=True):
         16
     )
     heartbeat_s: Annotated[
-        float, Meta(ge=0.5, le=5.0, description="Longest quiet: with no frame to report, a result says so this often.")
+        float, Meta(ge=0.5, le=4.9, description="Longest quiet: with no frame to report, a result says so this often.")
     ] = 4.0
 
 

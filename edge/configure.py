@@ -21,7 +21,7 @@ else:
     import tomli as tomllib
 
 PREFIX = "PREACT_EDGE_"
-NOT_SETTINGS = frozenset({"CONFIG", "MODEL_MIRROR", "PYTHON", "TFLITE_PYTHON"})  # variables that are no keys
+NOT_SETTINGS = frozenset({"CONFIG", "MODEL_MIRROR", "PYTHON"})  # variables that are no keys
 _ROOT = inspect.type_info(Config)
 
 
@@ -61,7 +61,7 @@ def type_at(parts: Iterable[str]) -> inspect.Type | None:
     """What the settings hold at a key's path; None where there is no such key."""
     found: inspect.Type | None = _ROOT
     for part in parts:
-        found = _plain(found)
+        found = plain(found)
         if isinstance(found, inspect.StructType):
             found = next((field.type for field in found.fields if field.name == part), None)
         elif isinstance(found, inspect.VarTupleType) and part.isdigit():
@@ -75,7 +75,7 @@ def type_at(parts: Iterable[str]) -> inspect.Type | None:
 
 def describe(kind: inspect.Type | None) -> str:
     """What a setting may hold, for a person: ``a whole number, 64 to 7680``."""
-    kind = _plain(kind)
+    kind = plain(kind)
     if isinstance(kind, inspect.BoolType):
         return "true or false"
     if isinstance(kind, inspect.LiteralType):
@@ -86,7 +86,7 @@ def describe(kind: inspect.Type | None) -> str:
     if isinstance(kind, inspect.StrType):
         return "text, not empty" if kind.min_length else "text"
     if isinstance(kind, inspect.VarTupleType):
-        return f"a list of {'tables' if isinstance(_plain(kind.item_type), inspect.StructType) else 'text'}"
+        return f"a list of {'tables' if isinstance(plain(kind.item_type), inspect.StructType) else 'text'}"
     return "a table"
 
 
@@ -98,7 +98,8 @@ def _limits(kind: inspect.IntType | inspect.FloatType) -> str:
     return f", {low} or more" if low else ""
 
 
-def _plain(kind: inspect.Type | None) -> inspect.Type | None:
+def plain(kind: inspect.Type | None) -> inspect.Type | None:
+    """A type without the description and limits around it."""
     return kind.type if isinstance(kind, inspect.Metadata) else kind
 
 
@@ -135,7 +136,7 @@ def _explain(message: str) -> str:
 
 
 def _unknown(name: str, parts: list[str]) -> str:
-    table = _plain(type_at(parts))
+    table = plain(type_at(parts))
     known = [field.name for field in table.fields] if isinstance(table, inspect.StructType) else []
     close = difflib.get_close_matches(name, known, 1)
     hint = f" (did you mean {close[0]}?)" if close else ""
@@ -155,7 +156,7 @@ def _step(node: Any, part: str, key: str, origin: str, *, missing_ok: bool = Fal
 
 
 def _parse(value: str, kind: inspect.Type | None) -> Any:
-    if isinstance(_plain(kind), (inspect.StrType, inspect.LiteralType)):
+    if isinstance(plain(kind), (inspect.StrType, inspect.LiteralType)):
         return value
     try:
         return tomllib.loads(f"value = {value}")["value"]

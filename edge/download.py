@@ -85,10 +85,9 @@ def copy(source: Path, target: Path, expected: Expected, progress: Progress, adv
     if wrong:
         raise ModelError(f"model {expected.name}: {source} is not the right file ({wrong}); {advice}")
     with _exclusive(part, expected) as file, source.open("rb") as origin:
-        with _saving(part, expected):
-            file.truncate(0)
-            shutil.copyfileobj(origin, file, CHUNK)
-            file.flush()
+        file.truncate(0)
+        shutil.copyfileobj(origin, file, CHUNK)
+        file.flush()
         if wrong := fault(part, expected):
             part.unlink()
             raise ModelError(f"model {expected.name}: {source} changed while it was copied ({wrong}); {advice}")
@@ -194,7 +193,8 @@ def _exclusive(part: Path, expected: Expected) -> Iterator[IO[bytes]]:
             raise ModelError(f"model {expected.name}: another process is pulling it; wait for that one") from error
         if not part.exists() or not os.path.samestat(part.stat(), os.fstat(file.fileno())):
             raise ModelError(f"model {expected.name}: another process has just pulled it; run it again")
-        yield file
+        with _saving(part, expected):
+            yield file
 
 
 @contextmanager

@@ -72,7 +72,8 @@ class Pipeline:
 
     def run(self, stopping: threading.Event) -> None:
         while not stopping.is_set() and self.looked != self._max_frames:
-            frame = self._slot.take(POLL_S)
+            due = self._last_result + self._heartbeat_s - time.monotonic()
+            frame = self._slot.take(min(POLL_S, max(0.0, due)))
             if frame is not None:
                 self._publish(self._look(frame))
             elif self._slot.closed:

@@ -43,6 +43,8 @@ def device_id(config: Config, folder: Path) -> str:
         write_atomic(file, f"{made}\n".encode())
     except OSError as error:
         raise StateError(f"{file}: cannot be kept: {error.strerror}; {_ADVICE}") from error
+    except UnicodeDecodeError as error:
+        raise StateError(f"{file}: is damaged; remove it, or give the device's name with device.id") from error
     return made
 
 

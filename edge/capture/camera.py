@@ -48,7 +48,7 @@ class CaptureLoop:
         self._waits = settings.unpaced and not source.live
         self._retry_s = settings.retry_min_s
         self._started = False
-        self._due = 0.0
+        self._due = self._running_since = 0.0
 
     def start(self) -> None:
         """Open the source; raises CaptureError. A recording is opened before the thread starts: it cannot recover."""
@@ -86,7 +86,8 @@ class CaptureLoop:
 
     def _hand_over(self, picture: Picture, stopping: threading.Event) -> None:
         self.captured += 1
-        frame = Frame(self.captured, time.time(), time.monotonic(), picture.image, picture.lores)
+        # To the millisecond, as clients see it: an alert's label is the second that its timestamp shows.
+        frame = Frame(self.captured, round(time.time(), 3), time.monotonic(), picture.image, picture.lores)
         if not self._waits:
             self._slot.put(frame)
             return
@@ -107,13 +108,15 @@ class CaptureLoop:
     def _found(self, picture: Picture) -> None:
         height, width = picture.image.shape[:2]
         logger.info("camera %s: running, %d x %d", self._source.name, width, height)
-        self._retry_s = self._settings.retry_min_s
+        self._running_since = time.monotonic()
         self._enter("running")
 
     def _lose(self, error: CaptureError) -> None:
         self._source.close()
         self._started = False
         losses = self.state.losses + 1
+        if self.state.phase == "running" and time.monotonic() - self._running_since > self._settings.retry_max_s:
+            self._retry_s = self._settings.retry_min_s  # it ran well for a while: not one that comes and goes
         limit = self._source.reopens
         if limit is not None and losses > limit:
             raise error

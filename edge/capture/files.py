@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 
 from edge.capture.source import IMAGE_SUFFIXES, Picture
-from edge.capture.videocapture import as_image, open_capture
+from edge.capture.videocapture import as_image, hush, open_capture
 from edge.config import Camera
 from edge.errors import CaptureError, SourceEnded
 
@@ -22,6 +22,7 @@ class VideoFile:
     reopens: int | None = None
 
     def __init__(self, path: Path, settings: Camera) -> None:
+        hush()
         self.name = str(path)
         self.fps = settings.fps
         self._path = path

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 
 from edge.capture.source import Picture
-from edge.capture.videocapture import as_image, open_capture
+from edge.capture.videocapture import as_image, hush, open_capture
 from edge.config import Camera
 from edge.errors import CaptureError
 
-FFMPEG_OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 OPEN_TIMEOUT_MS = 5000  # a host that is down must not hold the capture thread longer
 
 
 def open_camera(settings: Camera) -> OpenCVCamera:
     """The camera of ``settings.source``: a number, /dev/videoN, an address with ``://``, or ``gst:PIPELINE``."""
+    hush()
     address = settings.source
     if address.startswith("gst:"):
-        return OpenCVCamera(address, settings, lambda: _open_gstreamer(address.removeprefix("gst:")))
+        return OpenCVCamera("GStreamer pipeline", settings, lambda: _open_gstreamer(address.removeprefix("gst:")))
     if "://" in address:
-        return OpenCVCamera(redact(address), settings, lambda: _open_network(address, settings))
+        # Read by OpenCV when it opens a camera; set here, before there are threads. A user's own stay.
+        os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp|fflags;nobuffer")
+        return OpenCVCamera(shown(address), settings, lambda: _open_network(address, settings))
     device = f"/dev/video{address}" if address.isdigit() else address
     return OpenCVCamera(device, settings, lambda: _open_v4l2(device, settings))
 
@@ -63,9 +64,10 @@ class OpenCVCamera:
             self._capture = None
 
 
-def redact(address: str) -> str:
-    """The address without its user and password, for logs."""
-    return re.sub(r"//[^/]*@", "//", address)
+def shown(address: str) -> str:
+    """Scheme, host and port: user and password may stand before the host, in the path or in the query."""
+    scheme, _, rest = address.partition("://")
+    return f"{scheme}://{re.split('[/?#]', rest.rpartition('@')[2])[0]}"
 
 
 def has_gstreamer() -> bool:
@@ -99,38 +101,21 @@ def _open_network(address: str, settings: Camera) -> cv2.VideoCapture:
         cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT_MS,
         cv2.CAP_PROP_READ_TIMEOUT_MSEC, read_timeout,
     ]  # fmt: skip
-    with _low_delay():
-        capture = open_capture(address, cv2.CAP_FFMPEG, parameters)
+    capture = open_capture(address, cv2.CAP_FFMPEG, parameters)
     if not capture.isOpened():
         raise CaptureError(
-            f"{redact(address)}: does not answer as a video stream; are host, port, path and login right?"
+            f"{shown(address)}: does not answer as a video stream; are host, port, path and login right?"
         )
     return capture
-
-
-@contextmanager
-def _low_delay() -> Iterator[None]:
-    """FFmpeg's options for a network camera, which OpenCV reads when it opens one; a user's own stay.
-
-    They may not stay set: a file opened under them, by this process or a child, loses frames.
-    """
-    if FFMPEG_OPTIONS in os.environ:
-        yield
-        return
-    os.environ[FFMPEG_OPTIONS] = "rtsp_transport;tcp|fflags;nobuffer"
-    try:
-        yield
-    finally:
-        del os.environ[FFMPEG_OPTIONS]
 
 
 def _open_gstreamer(pipeline: str) -> cv2.VideoCapture:
     if not has_gstreamer():
         raise CaptureError(
-            "gst: this OpenCV has no GStreamer (PyPI's never has); use the system's: "
+            "GStreamer pipeline: this OpenCV has no GStreamer (PyPI's never has); use the system's: "
             "apt install python3-opencv and a venv with --system-site-packages"
         )
     capture = open_capture(pipeline, cv2.CAP_GSTREAMER)
     if not capture.isOpened():
-        raise CaptureError(f"gst: the pipeline does not start; try it with gst-launch-1.0: {pipeline}")
+        raise CaptureError("GStreamer pipeline: does not start; try it with gst-launch-1.0")
     return capture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 from typing import Any
 
 import cv2
@@ -30,7 +31,7 @@ class PiCamera:
         self.name = "picamera"
         self.fps = settings.fps
         self._size = (settings.width, settings.height)
-        self._lores = _even(lores_size(*self._size)) if lores_size else None
+        self._lores = _smaller(_even(lores_size(*self._size)), self._size) if lores_size else None
         self._timeout = settings.stall_s
         self._camera: Any = None
 
@@ -51,7 +52,7 @@ class PiCamera:
     def read(self) -> Picture:
         try:
             request = self._camera.capture_request(wait=self._timeout)
-        except (TimeoutError, RuntimeError) as error:
+        except (TimeoutError, concurrent.futures.TimeoutError, RuntimeError) as error:
             raise CaptureError(f"picamera: no frame within {self._timeout:g} s") from error
         try:
             image = request.make_array("main")
@@ -79,3 +80,8 @@ class PiCamera:
 def _even(size: tuple[int, int]) -> tuple[int, int]:
     """YUV420 has one colour for two pixels each way."""
     return size[0] + size[0] % 2, size[1] + size[1] % 2
+
+
+def _smaller(size: tuple[int, int], main: tuple[int, int]) -> tuple[int, int] | None:
+    """picamera2 makes no lores picture that is larger than the main one: then the detector scales that one itself."""
+    return size if size[0] <= main[0] and size[1] <= main[1] else None

@@ -13,17 +13,16 @@ from edge.types import Image
 
 
 def open_capture(address: str, backend: int, parameters: Sequence[int] = ()) -> cv2.VideoCapture:
-    """A VideoCapture that may or may not be open; nothing is printed. ``parameters``: property, value, ..."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg's own complaints; read when a file is opened
-    hush()
+    """A VideoCapture that may or may not be open. ``parameters``: property, value, property, value ..."""
     try:
         return cv2.VideoCapture(address, backend, list(parameters))
-    except cv2.error as error:
-        raise CaptureError(f"{address}: OpenCV refuses it: {error.err}") from error
+    except cv2.error as error:  # the address may hold a password
+        raise CaptureError(f"OpenCV refuses the source: {error.err}") from error
 
 
 def hush() -> None:
-    """Keep OpenCV from printing warnings of its own."""
+    """Keep OpenCV and FFmpeg from printing on their own; to be called before there are threads."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 

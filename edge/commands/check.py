@@ -23,29 +23,24 @@ def run(args: argparse.Namespace) -> int:
     """Print a line for each part; 0 when all are ok, 1 when one has a problem, 2 when it is the config."""
     try:
         config = common.load(args)
-        _check_rules(config)
+        check_rules(config.alerts.rules)
     except ConfigError as error:
         print(f"problem  {'config':<8} {error}")
         return error.exit_code
     logging.basicConfig(level=logging.ERROR)  # what is worth knowing is printed
     print(f"ok       {'config':<8} {args.config or 'the defaults'}")
-    results = [_report(name, probe, config) for name, probe in PROBES]
-    return 0 if all(results) else 1
+    return max([_report(name, probe, config) for name, probe in PROBES])
 
 
-def _report(name: str, probe: Callable[[Config], Iterator[str]], config: Config) -> bool:
-    """Run one probe and print each line that it gives; False when it raised."""
+def _report(name: str, probe: Callable[[Config], Iterator[str]], config: Config) -> int:
+    """Run one probe and print each line that it gives; the exit code of its error, else 0."""
     try:
         for line in probe(config):
             print(f"ok       {name:<8} {line}", flush=True)
     except EdgeError as error:
         print(f"problem  {name:<8} {error}", flush=True)
-        return False
-    return True
-
-
-def _check_rules(config: Config) -> None:
-    check_rules(config.alerts.rules)
+        return error.exit_code
+    return 0
 
 
 def _state(config: Config) -> Iterator[str]:
@@ -69,7 +64,12 @@ def _model(config: Config) -> Iterator[str]:
 
 
 def _camera(config: Config) -> Iterator[str]:
-    source = open_source(config.camera)
+    try:
+        detector = open_detector(common.resolve_model(config), config.detector)
+        lores_size = detector.lores_size
+    except EdgeError:  # the model's own line has said why
+        lores_size = None
+    source = open_source(config.camera, lores_size)
     try:
         source.start()
         height, width = source.read().image.shape[:2]

@@ -25,12 +25,15 @@ def run(args: argparse.Namespace) -> int:
     common.start_logging(config, view.notes if view else None)
     app = App(config, max_frames=args.max_frames, on_buzzer=_log_buzzer)
     app.handle_signals()
-    app.start(common.resolve_model(config))
     try:
-        code = view.show(app) if view else app.wait(_PlainFigures(app))
+        app.start(common.resolve_model(config))
+        if view:
+            view.show(app)
+        else:
+            app.wait(_PlainFigures(app))
     finally:
         common.start_logging(config)
-        app.stop()
+        code = app.stop()
     if app.failure:
         print(f"preact-edge: {app.failure}", file=sys.stderr)
     return code

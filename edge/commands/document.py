@@ -10,7 +10,7 @@ import msgspec
 from msgspec import inspect
 
 from edge.config import Config
-from edge.configure import describe
+from edge.configure import describe, plain
 
 HEAD = """\
 # Configuration
@@ -65,7 +65,7 @@ def _section(path: str, kind: inspect.Type) -> str:
     """The table of one group, then those of the groups inside it."""
     struct = _struct(kind)
     assert struct is not None  # noqa: S101  # for the type checker: only groups come here
-    listed = isinstance(_plain(kind), inspect.VarTupleType)
+    listed = isinstance(plain(kind), inspect.VarTupleType)
     own = [field for field in struct.fields if _struct(field.type) is None]
     inner = [field for field in struct.fields if _struct(field.type) is not None]
     title = f"`[[{path}]]`" if listed else f"`[{path}]`"
@@ -88,14 +88,10 @@ def _table(title: str, about: str, fields: list[inspect.Field]) -> str:
 
 def _struct(kind: inspect.Type) -> inspect.StructType | None:
     """The struct behind a group or a list of groups."""
-    plain = _plain(kind)
-    if isinstance(plain, inspect.VarTupleType):
-        plain = _plain(plain.item_type)
-    return plain if isinstance(plain, inspect.StructType) else None
-
-
-def _plain(kind: inspect.Type) -> inspect.Type:
-    return kind.type if isinstance(kind, inspect.Metadata) else kind
+    found = plain(kind)
+    if isinstance(found, inspect.VarTupleType):
+        found = plain(found.item_type)
+    return found if isinstance(found, inspect.StructType) else None
 
 
 def _about(field: inspect.Field) -> str:

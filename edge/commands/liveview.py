@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter, deque
+from collections import deque
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from edge.app import App
+from edge.commands.watchview import LEVEL_STYLES, STATUS_STYLES, counted
 from edge.health.tally import Figures
 
-LEVEL_STYLES = {"low": "cyan", "medium": "yellow", "high": "dark_orange", "critical": "bold red"}
 SHOWN_ALERTS = 5
 
 
@@ -38,10 +38,10 @@ class LiveView:
     def __init__(self) -> None:
         self.notes = Notes()
 
-    def show(self, app: App) -> int:
-        """The exit code, as App.wait gives it."""
+    def show(self, app: App) -> None:
+        """Draw until the program is to end."""
         with Live(self.picture(app), console=Console(), auto_refresh=False) as live:
-            return app.wait(lambda: live.update(self.picture(app), refresh=True), interval=0.25)
+            app.wait(lambda: live.update(self.picture(app), refresh=True), interval=0.25)
 
     def picture(self, app: App) -> RenderableType:
         """What is to be seen now."""
@@ -56,26 +56,24 @@ class LiveView:
 def _state(app: App, figures: Figures) -> Table:
     addresses = ", ".join(f"{host}:{port}" for host, port in app.server.addresses)
     clients = app.hub.clients()
-    seen = Counter(figures.detections).items()
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim")
     table.add_column(no_wrap=True, overflow="ellipsis")
     framing = app.config.listeners[0].framing
     table.add_row("stream", f"{addresses} ({framing}), {clients} client{'' if clients == 1 else 's'}")
-    table.add_row(
-        "source", f"{app.config.camera.source}, {figures.frames_per_s:.1f} frames/s, {figures.dropped} dropped"
-    )
+    table.add_row("source", f"{app.source.name}, {figures.frames_per_s:.1f} frames/s, {figures.dropped} dropped")
     table.add_row("model", str(app.detector.description))
     table.add_row("latency", f"{figures.latency_ms:.1f} ms, of it inference {figures.inference_ms:.1f} ms (medians)")
     table.add_row("status", _status(figures))
     table.add_row("buzzer", _buzzer(app))
-    table.add_row("sees", ", ".join(f"{name} x{count}" if count > 1 else name for name, count in seen) or "nobody")
+    table.add_row("sees", counted(figures.detections) or "nobody")
     return table
 
 
 def _status(figures: Figures) -> Text:
-    style = "green" if figures.status == "ok" else "bold red"
-    return Text.assemble((figures.status, style), f"  {figures.reason}" if figures.reason else "")
+    return Text.assemble(
+        (figures.status, STATUS_STYLES[figures.status]), f"  {figures.reason}" if figures.reason else ""
+    )
 
 
 def _buzzer(app: App) -> Text:

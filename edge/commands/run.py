@@ -17,9 +17,9 @@ def run(args: argparse.Namespace) -> int:
     app.handle_signals()
     app.start(common.resolve_model(config))
     try:
-        code = app.wait()
+        app.wait()
     finally:
-        app.stop()
+        code = app.stop()
     if app.failure:
         print(f"preact-edge: {app.failure}", file=sys.stderr)
     return code

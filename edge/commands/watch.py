@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import sys
 from pathlib import Path
 from typing import Protocol
@@ -33,9 +32,6 @@ def run(args: argparse.Namespace) -> int:
             _follow(watch, _open_view(args, stack), args.count, args.frames)
     except KeyboardInterrupt:
         pass
-    except BrokenPipeError:
-        # Who read our output has left. Python would complain once more when it flushes stdout at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     finally:
         watch.close()
     return 0
@@ -44,7 +40,10 @@ def run(args: argparse.Namespace) -> int:
 def _follow(watch: Watch, view: View, count: int | None, frames: Path | None) -> None:
     seen = 0
     for event in watch:
-        view.show(event)
+        try:
+            view.show(event)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ProtocolError(f"the device sent a message with wrong fields: {error}") from error
         if not isinstance(event, Message):
             continue
         if frames is not None and event.jpeg is not None:

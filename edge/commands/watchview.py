@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter, deque
+from collections.abc import Iterable
 from statistics import median
 from typing import Any
 
@@ -183,8 +184,12 @@ def _status(message: Message) -> str:
 
 
 def _seen(message: Message) -> str:
-    counts = Counter(_text(seen, "class_name") for seen in message.get("detections", []))
-    return ", ".join(f"{name} x{count}" if count > 1 else name for name, count in sorted(counts.items()))
+    return counted(_text(seen, "class_name") for seen in message.get("detections", []))
+
+
+def counted(names: Iterable[str]) -> str:
+    """``knife, person x2``."""
+    return ", ".join(f"{name} x{count}" if count > 1 else name for name, count in sorted(Counter(names).items()))
 
 
 def _text(fields: dict[str, Any], key: str) -> str:

@@ -33,7 +33,4 @@ def sane(scores: NDArray[np.float32], boxes: NDArray[np.float32]) -> NDArray[np.
 class Decoder(Protocol):
     """Reads a model's raw outputs."""
 
-    name: str
-    class_count: int | None  # None: the outputs do not tell
-
     def decode(self, outputs: Sequence[Array]) -> Found: ...

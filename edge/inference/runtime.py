@@ -12,7 +12,6 @@ import importlib
 import importlib.metadata
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -145,7 +144,7 @@ def _build(job: Job) -> Any:
 @contextlib.contextmanager
 def _without_chatter() -> Iterator[None]:
     """Leave out the INFO lines that the runtime's C++ writes to stderr; what else comes meanwhile is passed on."""
-    with tempfile.TemporaryFile() as said:
+    with open(os.memfd_create("stderr"), "w+b") as said:  # no disk: it may be full
         stderr = os.dup(2)
         os.dup2(said.fileno(), 2)
         try:

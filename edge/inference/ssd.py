@@ -30,9 +30,6 @@ class SsdDecoder:
     out.
     """
 
-    name = "ssd"
-    class_count: int | None = None
-
     def __init__(self, tensors: Sequence[Tensor], places: Places, threshold: float, limit: int) -> None:
         self._tensors = tensors
         self._places = places

@@ -37,9 +37,6 @@ class YoloDecoder:
     Synchronization: one owner thread.
     """
 
-    name = "yolo"
-    class_count: int | None
-
     def __init__(
         self,
         tensor: Tensor,
@@ -50,7 +47,6 @@ class YoloDecoder:
         iou_threshold: float,
         limit: int,
     ) -> None:
-        self.class_count = layout.class_count
         self._tensor = tensor
         self._layout = layout
         self._size = np.array([*input_size, *input_size], np.float32)  # width, height, width, height
@@ -82,7 +78,7 @@ class YoloDecoder:
         return np.flatnonzero(self._tensor.at_least(best, self._score_threshold))
 
     def _corners(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-        self._in_pixels = self._in_pixels or bool((boxes > 2).any())  # 0..1 never gets there, pixels soon do
+        self._in_pixels = self._in_pixels or bool((boxes[:, :2] > 2).any())  # centres in 0..1 never are
         if self._in_pixels:
             boxes = boxes / self._size
         centres, halves = boxes[:, :2], boxes[:, 2:] / 2

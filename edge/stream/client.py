@@ -172,7 +172,7 @@ class Watch:
         self._hang_up()
 
     def _connection(self) -> Iterator[Event]:
-        left = self._left()
+        left = max(self._left(), 0.01)
         self._client = client = connect(self.host, self.port, min(CONNECT_S, left), idle=min(self._idle, left))
         if self._closing.is_set():  # close() came while connecting and found nothing to hang up
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -259,6 +260,41 @@ def test_detect_prints_json_and_nothing_else(home: Path) -> None:
     assert drawn is not None
     assert drawn.shape == (360, 640, 3)
     assert "broken.jpg: is no picture" in done.stderr
+
+
+def test_a_reader_that_leaves_is_no_error(home: Path) -> None:
+    for name in ("a.png", "b.png", "c.png"):
+        cv2.imwrite(str(home / name), np.full((48, 64, 3), 90, np.uint8))
+    command = f"{sys.executable} -m edge detect a.png b.png c.png | head -n 1"
+    done = subprocess.run(
+        ["/bin/sh", "-c", command], capture_output=True, text=True, env=environment(home), cwd=home, check=True
+    )
+    assert done.stdout == "a.png: 64 x 48, 0 detections\n"
+    assert done.stderr == ""
+
+
+def test_a_signal_during_the_start_ends_it(start: type[Running], home: Path) -> None:
+    """The model's probe hangs in a delegate; the program does not go on to start when it is asked to end."""
+    source = home / "hang.c"
+    source.write_text(
+        "#include <unistd.h>\n"
+        "void *tflite_plugin_create_delegate(char **k, char **v, unsigned long n, void (*e)(const char *))"
+        " { sleep(60); return 0; }\n"
+        "void tflite_plugin_destroy_delegate(void *d) {}\n"
+    )
+    if shutil.which("gcc") is None:
+        pytest.skip("needs gcc to build a delegate")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", str(home / "hang.so"), str(source)], check=True)
+    running = start(*RUN, "--set", f"detector.delegate={home / 'hang.so'}", "--set", "log_level=debug")
+    wait_until(lambda: children(running.process.pid), 30)
+    running.process.send_signal(signal.SIGTERM)
+    assert running.process.wait(20) == 0
+    assert "listening on" not in running.log
+    assert "Traceback" not in running.log
+
+
+def children(pid: int) -> str:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text()
 
 
 def test_annotate_never_writes_over_its_input(home: Path) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import logging
+import os
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +24,7 @@ from edge.app import App
 from edge.catalog import Catalog
 from edge.config import Config, Rule
 from edge.configure import load_config
+from edge.errors import EdgeError
 from edge.stream.client import connect
 from tests.support import ROOT, shared_assets, wait_until
 
@@ -35,8 +40,8 @@ def running(config: Config, **options: Any) -> Iterator[App]:
     try:
         yield app
     finally:
-        app.stop()
-    assert app.failure is None
+        code = app.stop()
+    assert (code, app.failure) == (0, None)
 
 
 def settings(tmp_path: Path, *overrides: str, rule: Rule | None = None) -> Config:
@@ -85,12 +90,57 @@ def test_a_dead_worker_ends_the_program_with_the_buzzer_off(
         raise RuntimeError("broken on purpose")
 
     monkeypatch.setattr(app.detector, "detect", fail)
-    assert app.wait() == 1
-    app.stop()
-    app.stop()
+    app.wait()
+    assert app.stop() == 1
+    assert app.stop() == 1
     assert str(app.failure) == "the inference thread died: broken on purpose"
     assert "the inference thread died" in caplog.text
     assert sounding(factory) == [False, True, False]
+    assert not threads_of_the_program()
+
+
+class SlowHandler(logging.Handler):
+    """A log that takes its time, as a full journal does."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.format(record)
+        threading.Event().wait(0.02)
+
+
+def test_a_capture_thread_that_dies_is_never_taken_for_the_end_of_a_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its death is logged before it is told, and the inference thread ends meanwhile since no more frames come."""
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("broken on purpose")
+
+    handler = SlowHandler()
+    logging.getLogger().addHandler(handler)
+    try:
+        app = App(settings(tmp_path), pin_factory=MockFactory())
+        app.start(Catalog.load().resolve("bundled", "", tmp_path))
+        monkeypatch.setattr(app.source, "read", fail)
+        app.wait()
+        assert app.stop() == 1
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert str(app.failure) == "the capture thread died: broken on purpose"
+
+
+@pytest.mark.parametrize(
+    "override", ["detector.labels=nothing.txt", "camera.source=nothing.mp4", "listeners.0.port=1", "gpio.required=true"]
+)
+def test_a_start_that_fails_leaves_nothing_open(tmp_path: Path, override: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        config = settings(tmp_path, override.replace("port=1", f"port={port}"))
+        spec = Catalog.load().resolve("bundled", config.detector.labels, tmp_path)
+        before = sorted(os.listdir("/proc/self/fd"))
+        with pytest.raises(EdgeError):
+            App(config).start(spec)
+        gc.collect()
+        assert sorted(os.listdir("/proc/self/fd")) == before
     assert not threads_of_the_program()
 
 
@@ -140,7 +190,7 @@ def test_a_person_in_a_real_video_sounds_the_buzzer_once(tmp_path: Path) -> None
         rule=Rule(name="anybody", level="critical", any=("person",)),
     )
     with running(config, pin_factory=factory, max_frames=150) as app:
-        assert app.wait() == 0
+        app.wait()
         figures = app.tally.figures()
         wait_until(lambda: app.buzzer and not app.buzzer.state.sounding)
     assert figures.frames == 150

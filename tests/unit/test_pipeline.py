@@ -115,6 +115,23 @@ def test_a_camera_that_stalls_is_blind_and_a_slow_recording_is_idle() -> None:
         assert bench.worker.join(5)
 
 
+def test_a_heartbeat_is_never_late_by_a_poll() -> None:
+    """The wait for a frame ends when the heartbeat is due, not at the next look at the clock after it."""
+    bench = Bench(load_config(None, {}, ["stream.heartbeat_s=0.6"]), Eye())
+    waits: list[float] = []
+
+    def take(timeout: float) -> None:
+        waits.append(timeout)
+        threading.Event().wait(timeout)
+
+    bench.slot.take = take  # type: ignore[assignment,method-assign]
+    bench.worker.start()
+    wait_until(lambda: len(bench.results) >= 2)
+    bench.worker.stop()
+    assert bench.worker.join(5)
+    assert min(waits) < 0.25, "cut short before a heartbeat"
+
+
 def test_degraded_is_said_with_every_result() -> None:
     bench = Bench(Config(), Eye(), degraded="the edgetpu delegate was refused", max_frames=1)
     bench.worker.start()

@@ -35,6 +35,12 @@ def test_a_folder_that_cannot_be_is_one_clear_line(tmp_path: Path) -> None:
         device_id(load_config(None), tmp_path / "file" / "state")
 
 
+def test_a_damaged_device_id_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "device-id").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(StateError, match=r"device-id: is damaged; remove it"):
+        device_id(load_config(None), tmp_path)
+
+
 def test_a_write_that_fails_leaves_the_old_content(tmp_path: Path) -> None:
     file = tmp_path / "kept"
     write_atomic(file, b"old")
