@@ -170,7 +170,6 @@ class Catalog:
             labels=labels or self._root / "labels" / "preact_scene.txt",
             decoder="yolo",
             resize="letterbox",
-            objectness=False,  # one grid only: the number of anchors does not tell
         )
 
     def _pulled(self, entry: Entry, labels: Path | None, store: Path) -> ModelSpec:

@@ -132,4 +132,3 @@ class ModelSpec:
     decoder: Literal["", "ssd", "yolo"] = ""
     resize: Literal["", "letterbox", "stretch"] = ""
     cpu_twin: ModelSpec | None = None  # for a model compiled for an accelerator: the one that the CPU can run
-    objectness: bool | None = None  # of a YOLO head: whether it has a score of its own beside the classes'

@@ -207,9 +207,7 @@ def _decoder(
     outputs = engine.outputs
     if name == "ssd" and (places := ssd.find_places(outputs)):
         return ssd.SsdDecoder(outputs, places, settings.score_threshold, settings.max_detections)
-    layout = None
-    if len(outputs) == 1:
-        layout = yolo.find_layout(outputs[0], input_size, labels.count, spec.objectness)
+    layout = yolo.find_layout(outputs[0], input_size, labels.count) if len(outputs) == 1 else None
     if name == "ssd" or layout is None:
         shapes = ", ".join(str(output) for output in outputs)
         raise ModelError(

@@ -105,9 +105,7 @@ def _best_class(scores: Array) -> NDArray[np.int64]:
     return np.asarray(np.argmax(scores, axis=0))
 
 
-def find_layout(
-    tensor: Tensor, input_size: tuple[int, int], label_count: int, objectness: bool | None = None
-) -> Layout | None:
+def find_layout(tensor: Tensor, input_size: tuple[int, int], label_count: int) -> Layout | None:
     """How a single output [1, a, n] or [1, n, a] is arranged; None where it is no YOLO head.
 
     The number of anchors tells YOLOv8 and later (one at each place) from YOLOv5 (three); for strides that are not in
@@ -127,8 +125,7 @@ def find_layout(
     attributes, anchors, last = min(views)
     if attributes < 5 or anchors < 4 * attributes:
         return None
-    if objectness is None:
-        objectness = label_count > 0 and attributes == label_count + 5
+    objectness = label_count > 0 and attributes == label_count + 5
     return Layout(last, objectness, attributes - (5 if objectness else 4))
 
 

@@ -288,6 +288,8 @@ def test_a_change_after_the_pull_is_noticed(tmp_path, store, server, more):
     with path.open("r+b") as file:
         file.write(b"x")
     assert models.state("model", store) == "changed"
+    with pytest.raises(ModelError, match="has changed; fetch it again: preact-edge models pull model"):
+        models.resolve("model", "", store)
     models.pull("model", store, server.mirror)
     assert models.state("model", store) == "ok"
 

@@ -179,6 +179,13 @@ def test_boxes_in_pixels_are_recognised():
     assert np.allclose(found.boxes, [[0.45, 0.2, 0.55, 0.3]])
 
 
+def test_one_box_wider_than_the_picture_does_not_make_all_of_them_pixels():
+    decoder = yolo(real("out", (1, 4 + CLASSES, ANCHORS)))
+    decoder.decode([head((0.5, 0.5, 2.3, 0.4, 0.9, 0, 0))[None]])
+    found = decoder.decode([head((0.5, 0.5, 0.2, 0.2, 0.9, 0, 0))[None]])
+    assert np.allclose(found.boxes, [[0.4, 0.4, 0.6, 0.6]])
+
+
 def test_yolov5_multiplies_by_objectness():
     rows = head(*THREE, objectness=[0.5, 0.9, 1.0])
     found = yolo(real("out", (1, *rows.shape)), objectness=True).decode([rows[None]])
