@@ -3,7 +3,7 @@
 import sys
 import xml.etree.ElementTree as ElementTree
 
-FOR_OTHERS = {"root may bind any port"}  # run by the ordinary user of .ci/bare-tree
+FOR_OTHERS = {"root may bind any port", "root may look into any folder"}  # run by the ordinary user of .ci/bare-tree
 
 skipped = [
     f"{case.get('classname')}::{case.get('name')}: {reason.get('message')}"

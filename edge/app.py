@@ -22,7 +22,7 @@ from edge.gpio.buzzer import Buzzer, open_buzzer
 from edge.health.tally import Tally
 from edge.inference.detector import Detector, open_detector
 from edge.pipeline import Pipeline, View
-from edge.rules.checks import check_rules, unknown_classes
+from edge.rules.checks import unknown_classes
 from edge.storage import device_id, state_dir
 from edge.stream.hub import Hub
 from edge.stream.server import StreamServer
@@ -116,13 +116,12 @@ class App:
         if stuck:
             self._leave_at_once(stuck)
         self._opened.close()
-        if parts:
+        if self._started and parts:
             self._report()
         return 1 if self.failure else 0
 
     def _start(self, spec: ModelSpec) -> None:
         config = self.config
-        check_rules(config.alerts.rules)
         device = device_id(config, state_dir(config))
         self.hub = Hub(Identity(device, config.device.camera_id), config.stream.alerts)
         self.server = StreamServer(config.listeners, config.stream, self.hub, on_death=self._on_death)
@@ -130,6 +129,8 @@ class App:
         self.detector = open_detector(spec, config.detector)
         self._opened.callback(self.detector.close)
         logger.info("model %s", self.detector.description)
+        if not config.alerts.rules:
+            logger.warning("alerts.rules is empty: nothing will ever raise an alert")
         level = logging.INFO if config.alerts.rules == DEFAULT_RULES else logging.WARNING
         for line in unknown_classes(config.alerts.rules, self.detector.class_names.values()):
             logger.log(level, "%s", line)

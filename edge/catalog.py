@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import msgspec
 
 from edge.errors import ModelError
+from edge.paths import expand
 from edge.storage import write_atomic
 from edge.types import ModelSpec
 
@@ -98,20 +100,17 @@ class Catalog:
 
         Raises ModelError where there is no such file, saying how to get it.
         """
-        given = Path(labels).expanduser() if labels else None
+        given = expand(labels) if labels else None
         if name_or_path == BUNDLED:
             return self._bundled(given)
         if name_or_path in self.entries:
             return self._pulled(self.entries[name_or_path], given, store)
-        path = Path(name_or_path).expanduser()
-        if path.is_dir():
+        path = expand(name_or_path)
+        if os.path.isdir(path):
             raise ModelError(f"model {path}: is a folder; give a .tflite file")
-        if path.exists():
-            return _from_path(path, given)
-        if path.suffix or len(path.parts) > 1:
-            raise ModelError(f"model {path}: no such file; check the path, or see: preact-edge models list")
-        self.entry(name_or_path)  # raises, and knows similar names
-        raise AssertionError(name_or_path)
+        if not (os.path.exists(path) or path.suffix or len(path.parts) > 1):
+            self.entry(name_or_path)  # raises, and knows similar names
+        return _from_path(path, given)
 
     def path(self, name: str, store: Path) -> Path:
         """Where the model's file lies, or will lie once pulled; raises ModelError for an unknown name."""
@@ -135,8 +134,12 @@ class Catalog:
 
         entry = self.entry(name)
         path = store / entry.file
-        if not path.exists():
+        try:
+            path.stat()
+        except FileNotFoundError:
             return "missing"
+        except OSError as error:
+            raise ModelError(f"model {name}: {path}: cannot be read: {error.strerror}") from error
         try:
             recorded = _record(path).read_text(encoding="ascii").split()[:1] if _record(path).exists() else []
             same = not fault(path, entry.expected()) and recorded in ([], [sha256_of(path)])
@@ -154,7 +157,7 @@ class Catalog:
                 progress(entry.name, done, total)
 
             if source and "://" not in source:
-                copy(_find(Path(source).expanduser(), entry), path, entry.expected(), told, "look for another copy")
+                copy(_find(expand(source), entry), path, entry.expected(), told, "look for another copy")
             else:
                 url = f"{source.rstrip('/')}/{entry.file}" if source else entry.url
                 fetch(url, path, entry.expected(), told, ADVICE)
@@ -174,11 +177,12 @@ class Catalog:
 
     def _pulled(self, entry: Entry, labels: Path | None, store: Path) -> ModelSpec:
         path = store / entry.file
-        if not path.exists():
+        state = self.state(entry.name, store)
+        if state == "missing":
             raise ModelError(
                 f"model {entry.name}: is not on this device; fetch it with: preact-edge models pull {entry.name}"
             )
-        if self.state(entry.name, store) == "changed":
+        if state == "changed":
             raise ModelError(
                 f"model {entry.name}: {path} has changed; fetch it again: preact-edge models pull {entry.name}"
             )
@@ -189,7 +193,7 @@ class Catalog:
             labels=labels or self._root / "labels" / entry.labels,
             decoder=entry.decoder,
             resize=entry.resize,
-            cpu_twin=self._pulled(twin, labels, store) if twin and (store / twin.file).exists() else None,
+            cpu_twin=self._pulled(twin, labels, store) if twin and os.path.exists(store / twin.file) else None,
         )
 
 
@@ -197,10 +201,10 @@ def _find(folder: Path, entry: Entry) -> Path:
     """The entry's file in a folder: by its name, else the same bytes under another name; raises ModelError."""
     from edge.download import fault
 
-    if not folder.is_dir():
-        raise ModelError(f"{folder}: no such folder; give one that holds {entry.file}")
+    if not os.path.isdir(folder):
+        raise ModelError(f"{folder}: is no folder; give one that holds {entry.file}")
     named = folder / entry.file
-    if named.exists():
+    if os.path.exists(named):
         return named
     try:
         same = (path for path in sorted(folder.glob("*.tflite")) if not fault(path, entry.expected()))
@@ -211,7 +215,7 @@ def _find(folder: Path, entry: Entry) -> Path:
 
 def _from_path(path: Path, labels: Path | None) -> ModelSpec:
     twin = path.with_name(path.name.replace("_edgetpu", ""))
-    has_twin = twin != path and twin.exists()
+    has_twin = twin != path and os.path.exists(twin)
     cpu_twin = ModelSpec(name=twin.stem, path=twin, labels=labels) if has_twin else None
     return ModelSpec(name=path.stem, path=path, labels=labels, cpu_twin=cpu_twin)
 

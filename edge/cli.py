@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,18 +35,33 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is 0 done, 1 failed, 2 bad usage or config, 130 interrupted."""
     args = parser().parse_args(arguments)
+    if args.command in ("run", "demo"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # from the very start: a closed terminal must not blind the device
+    for stream in ("stdout", "stderr"):
+        if getattr(sys, stream) is None:  # closed by who started us
+            setattr(sys, stream, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for as long as we run
     try:
         code: int = importlib.import_module(f"edge.commands.{args.command}").run(args)
+        sys.stdout.flush()
     except EdgeError as error:
         print(f"preact-edge: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # Who read our output has left. Python would complain once more when it flushes stdout at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # who read our output has left
+        _give_up_stdout()
         return 0
+    except OSError as error:
+        _give_up_stdout()
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"preact-edge: {where}{error.strerror or error}", file=sys.stderr)
+        return 1
     return code
+
+
+def _give_up_stdout() -> None:
+    """Python would complain once more when it flushes what is left for stdout at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _add_config_options(parser: argparse.ArgumentParser) -> None:
@@ -102,7 +118,7 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     listing = actions.add_parser("list", help="the models of the catalogue and which of them are here")
     pull = actions.add_parser("pull", help="fetch models; what is here and right already is left alone")
     pull.add_argument("names", nargs="+", metavar="NAME", help="a name of `models list`")
-    pull.add_argument("--from", dest="source", metavar="DIR", default="", help="take the files from this folder")
+    pull.add_argument("--from", dest="origin", metavar="DIR", default="", help="take the files from this folder")
     verify = actions.add_parser("verify", help="check every pulled model's bytes again")
     path = actions.add_parser("path", help="where models lie on this device")
     path.add_argument("name", nargs="?", metavar="NAME", help="bundled or a name of `models list`; none: the folder")
@@ -122,6 +138,6 @@ def _seconds(text: str) -> float:
 
 
 def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number, 1 or more")
     return int(text)

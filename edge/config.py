@@ -54,6 +54,10 @@ class Camera(Settings, frozen=True):
     ] = 0.5
     retry_max_s: Annotated[float, Meta(gt=0.0, le=600.0, description="Longest wait between two attempts.")] = 15.0
 
+    def __post_init__(self) -> None:
+        if self.retry_min_s > self.retry_max_s:
+            raise ValueError(f"retry_min_s is {self.retry_min_s:g}, more than retry_max_s, {self.retry_max_s:g}")
+
 
 class Detector(Settings, frozen=True):
     """The model and what runs it."""
@@ -176,13 +180,19 @@ class Pattern(Settings, frozen=True):
     repeats: Annotated[int, Meta(ge=0, le=1000, description="How many times; 0 is silence.")] = 0
 
 
+class CriticalPattern(Pattern, frozen=True):
+    """How the buzzer sounds on a critical alert."""
+
+    repeats: Annotated[int, Meta(ge=0, le=1000, description="How many times; 0 is silence.")] = 12
+
+
 class Patterns(Settings, frozen=True):
     """The buzzer's pattern for each threat level."""
 
     low: Pattern = Pattern()
     medium: Pattern = Pattern()
     high: Pattern = Pattern()
-    critical: Pattern = Pattern(repeats=12)
+    critical: CriticalPattern = CriticalPattern()
 
 
 class Gpio(Settings, frozen=True):

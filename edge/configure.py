@@ -45,7 +45,7 @@ def load_config(path: Path | None, environ: Mapping[str, str] | None = None, ove
 
 def override(config: Config, key: str, value: str, origin: str) -> Config:
     """``config`` with the one key changed; ``value`` is TOML, or bare text where the key holds text."""
-    tree: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(config))  # tuples become lists, to be changed
+    tree: dict[str, Any] = _lists(msgspec.to_builtins(config))
     parts = re.findall(r"[^.\[\]]+", key)
     if not parts:
         raise ConfigError(f"{origin}: no key given, for example camera.fps=10")
@@ -64,7 +64,7 @@ def type_at(parts: Iterable[str]) -> inspect.Type | None:
         found = plain(found)
         if isinstance(found, inspect.StructType):
             found = next((field.type for field in found.fields if field.name == part), None)
-        elif isinstance(found, inspect.VarTupleType) and part.isdigit():
+        elif isinstance(found, inspect.VarTupleType) and _is_index(part):
             found = found.item_type
         elif isinstance(found, inspect.DictType):
             found = found.value_type
@@ -86,7 +86,8 @@ def describe(kind: inspect.Type | None) -> str:
     if isinstance(kind, inspect.StrType):
         return "text, not empty" if kind.min_length else "text"
     if isinstance(kind, inspect.VarTupleType):
-        return f"a list of {'tables' if isinstance(plain(kind.item_type), inspect.StructType) else 'text'}"
+        items = "tables" if isinstance(plain(kind.item_type), inspect.StructType) else "text"
+        return f"a list of {items}{', at least one' if kind.min_length else ''}"
     return "a table"
 
 
@@ -101,6 +102,13 @@ def _limits(kind: inspect.IntType | inspect.FloatType) -> str:
 def plain(kind: inspect.Type | None) -> inspect.Type | None:
     """A type without the description and limits around it."""
     return kind.type if isinstance(kind, inspect.Metadata) else kind
+
+
+def _lists(value: Any) -> Any:
+    """The same with lists for tuples, so that entries can be replaced."""
+    if isinstance(value, dict):
+        return {key: _lists(child) for key, child in value.items()}
+    return [_lists(child) for child in value] if isinstance(value, tuple) else value
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -124,7 +132,7 @@ def _convert(tree: dict[str, Any], origin: str) -> Config:
 def _explain(message: str) -> str:
     """Turn ``Expected `int`, got `str` - at `$.camera.width``` into words with the key first and what is allowed."""
     problem, _, place = message.partition(" - at `")
-    key = place.rstrip("`").removeprefix("$").lstrip(".")
+    key = place.rstrip("`").removeprefix("$").lstrip(".").replace("[...]", ".*")  # any key of a table of text
     parts = re.findall(r"[^.\[\]]+", key)
     unknown = re.fullmatch(r"Object contains unknown field `(.*)`", problem)
     if unknown:
@@ -132,6 +140,8 @@ def _explain(message: str) -> str:
     missing = re.fullmatch(r"Object missing required field `(.*)`", problem)
     if missing:
         return f"{key}: needs the key {missing.group(1)}"
+    if not problem.startswith(("Expected", "Invalid")):  # of a struct's own check
+        return f"{key}: {problem}"
     return f"{key}: {problem[0].lower()}{problem[1:].replace('`', '')}; allowed: {describe(type_at(parts))}"
 
 
@@ -145,7 +155,7 @@ def _unknown(name: str, parts: list[str]) -> str:
 
 def _step(node: Any, part: str, key: str, origin: str, *, missing_ok: bool = False) -> Any:
     """The child of a table or list; ``missing_ok`` lets a table's key be new (the conversion then judges it)."""
-    if isinstance(node, list) and part.isdigit() and int(part) < len(node):
+    if isinstance(node, list) and _is_index(part) and int(part) < len(node):
         return node[int(part)]
     if isinstance(node, list):
         raise ConfigError(f"{origin}: {key}: no such entry; the list has {len(node)}, counted from 0")
@@ -153,6 +163,10 @@ def _step(node: Any, part: str, key: str, origin: str, *, missing_ok: bool = Fal
         return node.get(part)
     known = ", ".join(node) if isinstance(node, dict) else "nothing below it"
     raise ConfigError(f"{origin}: {key}: unknown key; allowed here: {known}")
+
+
+def _is_index(part: str) -> bool:
+    return part.isascii() and part.isdigit()
 
 
 def _parse(value: str, kind: inspect.Type | None) -> Any:

@@ -86,8 +86,12 @@ def copy(source: Path, target: Path, expected: Expected, progress: Progress, adv
         raise ModelError(f"model {expected.name}: {source} is not the right file ({wrong}); {advice}")
     with _exclusive(part, expected) as file, source.open("rb") as origin:
         file.truncate(0)
-        shutil.copyfileobj(origin, file, CHUNK)
-        file.flush()
+        try:
+            shutil.copyfileobj(origin, file, CHUNK)
+            file.flush()
+        except OSError:
+            os.truncate(part, 0)  # a copy is never gone on with: it would only fill the disk
+            raise
         if wrong := fault(part, expected):
             part.unlink()
             raise ModelError(f"model {expected.name}: {source} changed while it was copied ({wrong}); {advice}")
@@ -193,8 +197,12 @@ def _exclusive(part: Path, expected: Expected) -> Iterator[IO[bytes]]:
             raise ModelError(f"model {expected.name}: another process is pulling it; wait for that one") from error
         if not part.exists() or not os.path.samestat(part.stat(), os.fstat(file.fileno())):
             raise ModelError(f"model {expected.name}: another process has just pulled it; run it again")
-        with _saving(part, expected):
-            yield file
+        try:
+            with _saving(part, expected):
+                yield file
+        finally:
+            if part.exists() and not part.stat().st_size:
+                part.unlink()
 
 
 @contextmanager

@@ -9,22 +9,23 @@ from pathlib import Path
 
 from edge.config import Config
 from edge.errors import StateError
+from edge.paths import expand
 
 
 def state_dir(config: Config, environ: Mapping[str, str] = os.environ) -> Path:
     """The state folder: as configured, else systemd's, else the user's."""
     if config.storage.state_dir:
-        return Path(config.storage.state_dir).expanduser()
+        return expand(config.storage.state_dir)
     if environ.get("STATE_DIRECTORY"):
         return Path(environ["STATE_DIRECTORY"].split(":")[0])
-    home = environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser()
+    home = environ.get("XDG_STATE_HOME") or expand("~/.local/state")
     return Path(home) / "preact-edge"
 
 
 def models_dir(config: Config, environ: Mapping[str, str] = os.environ) -> Path:
     """Where pulled models lie."""
     if config.storage.models_dir:
-        return Path(config.storage.models_dir).expanduser()
+        return expand(config.storage.models_dir)
     return state_dir(config, environ) / "models"
 
 

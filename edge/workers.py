@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from edge.errors import EdgeError
+
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
@@ -55,11 +57,17 @@ class Worker:
     def _main(self) -> None:
         try:
             self._run(self.stopping)
+        except EdgeError as error:
+            logger.error("the %s thread died: %s", self.name, error)
+            self._die(error)
         except Exception as error:
             logger.exception("the %s thread died", self.name)
-            self.error = error
-            if self._on_death is not None:
-                self._on_death(self)
+            self._die(error)
+
+    def _die(self, error: Exception) -> None:
+        self.error = error
+        if self._on_death is not None:
+            self._on_death(self)
 
 
 class Latest(Generic[T]):

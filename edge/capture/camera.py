@@ -48,11 +48,16 @@ class CaptureLoop:
         self._waits = settings.unpaced and not source.live
         self._retry_s = settings.retry_min_s
         self._started = False
+        self._first: Picture | None = None
         self._due = self._running_since = 0.0
 
     def start(self) -> None:
-        """Open the source; raises CaptureError. A recording is opened before the thread starts: it cannot recover."""
+        """Open the source; raises CaptureError.
+
+        A recording is to be opened before the thread starts, its first picture read: one that is bad stays so.
+        """
         self._source.start()
+        self._first = None if self._source.live else self._source.read()
         self._started = True
 
     def run(self, stopping: threading.Event) -> None:
@@ -79,7 +84,7 @@ class CaptureLoop:
         self._due = time.monotonic()
         while not stopping.is_set():
             self._pace(stopping)
-            picture = self._source.read()
+            picture, self._first = self._first or self._source.read(), None
             if self.state.phase != "running":
                 self._found(picture)
             self._hand_over(picture, stopping)

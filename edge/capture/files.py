@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import cv2
@@ -81,12 +82,15 @@ class PictureFolder:
         self._path = path
         self._loop = settings.loop
         self._files: list[Path] = []
+        self._skipped: set[Path] = set()  # said once
         self._next = 0
         self._readable = 0
 
     def start(self) -> None:
         try:
             self._files = self._list()
+        except CaptureError:
+            raise
         except OSError as error:
             raise CaptureError(f"{self._path}: cannot be listed: {error.strerror}") from error
         if not self._files:
@@ -103,13 +107,15 @@ class PictureFolder:
             if image is not None:
                 self._readable += 1
                 return Picture(as_image(image))
-            logger.warning("%s: cannot be read as a picture; skipped", file)
+            if file not in self._skipped:
+                self._skipped.add(file)
+                logger.warning("%s: cannot be read as a picture; skipped", file)
 
     def close(self) -> None:
         self._files = []
 
     def _list(self) -> list[Path]:
-        if not self._path.is_dir():
+        if not os.path.isdir(self._path):
             _check_file(self._path)
             return [self._path]
         return sorted(file for file in self._path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
@@ -123,7 +129,7 @@ class PictureFolder:
 
 
 def _check_file(path: Path) -> None:
-    if path.exists() and not path.is_file():  # opening a named pipe would wait for its other end
+    if os.path.exists(path) and not os.path.isfile(path):  # opening a named pipe would wait for its other end
         raise CaptureError(f"{path}: is no file; give a video, a picture or a folder of pictures")
     try:
         with path.open("rb") as file:

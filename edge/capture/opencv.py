@@ -22,6 +22,11 @@ def open_camera(settings: Camera) -> OpenCVCamera:
     hush()
     address = settings.source
     if address.startswith("gst:"):
+        if not has_gstreamer():
+            raise CaptureError(
+                "GStreamer pipeline: this OpenCV has no GStreamer (PyPI's never has); use the system's: "
+                "apt install python3-opencv and a venv with --system-site-packages"
+            )
         return OpenCVCamera("GStreamer pipeline", settings, lambda: _open_gstreamer(address.removeprefix("gst:")))
     if "://" in address:
         # Read by OpenCV when it opens a camera; set here, before there are threads. A user's own stay.
@@ -110,11 +115,6 @@ def _open_network(address: str, settings: Camera) -> cv2.VideoCapture:
 
 
 def _open_gstreamer(pipeline: str) -> cv2.VideoCapture:
-    if not has_gstreamer():
-        raise CaptureError(
-            "GStreamer pipeline: this OpenCV has no GStreamer (PyPI's never has); use the system's: "
-            "apt install python3-opencv and a venv with --system-site-packages"
-        )
     capture = open_capture(pipeline, cv2.CAP_GSTREAMER)
     if not capture.isOpened():
         raise CaptureError("GStreamer pipeline: does not start; try it with gst-launch-1.0")

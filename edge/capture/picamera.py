@@ -22,6 +22,7 @@ class PiCamera:
     """A camera on the CSI connector: ``main`` for pictures, ``lores`` for the detector.
 
     Opening picamera2 again in one process leaks, so it is reopened once; then the program ends for systemd to restart.
+    Raises CaptureError where picamera2 is not installed.
     """
 
     live = True
@@ -34,15 +35,16 @@ class PiCamera:
         self._lores = _smaller(_even(lores_size(*self._size)), self._size) if lores_size else None
         self._timeout = settings.stall_s
         self._camera: Any = None
-
-    def start(self) -> None:
         try:
             from picamera2 import Picamera2
         except (ImportError, ValueError) as error:  # ValueError: simplejpeg built for another numpy
             raise CaptureError(INSTALL if isinstance(error, ImportError) else f"picamera: {error}") from error
+        self._make = Picamera2
+
+    def start(self) -> None:
         self.close()
         try:
-            self._camera = Picamera2()
+            self._camera = self._make()
             self._camera.configure(self._configuration())
             self._camera.start()
         except (RuntimeError, IndexError, OSError) as error:  # IndexError: no camera at all

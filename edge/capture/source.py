@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple, Protocol, TypeAlias
 
 from edge.config import Camera
+from edge.paths import expand
 from edge.types import Image
 
 LoresSize: TypeAlias = Callable[[int, int], tuple[int, int]]
@@ -63,6 +64,6 @@ def open_source(settings: Camera, lores_size: LoresSize | None = None) -> Source
         return open_camera(settings)
     from edge.capture.files import PictureFolder, VideoFile
 
-    path = Path(address).expanduser()
-    pictures = path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES
+    path = expand(address)
+    pictures = os.path.isdir(path) or path.suffix.lower() in IMAGE_SUFFIXES
     return PictureFolder(path, settings) if pictures else VideoFile(path, settings)

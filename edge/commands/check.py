@@ -12,7 +12,7 @@ from edge.config import Config
 from edge.errors import ConfigError, EdgeError, PinError
 from edge.gpio.pins import open_factory, open_output, without_pins
 from edge.inference.detector import open_detector
-from edge.rules.checks import check_rules, unknown_classes
+from edge.rules.checks import unknown_classes
 from edge.storage import device_id, state_dir
 from edge.stream.hub import Hub
 from edge.stream.server import StreamServer
@@ -23,7 +23,6 @@ def run(args: argparse.Namespace) -> int:
     """Print a line for each part; 0 when all are ok, 1 when one has a problem, 2 when it is the config."""
     try:
         config = common.load(args)
-        check_rules(config.alerts.rules)
     except ConfigError as error:
         print(f"problem  {'config':<8} {error}")
         return error.exit_code

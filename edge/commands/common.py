@@ -5,22 +5,40 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-from pathlib import Path
 
 from edge.catalog import Catalog
 from edge.config import Config
-from edge.configure import load_config
+from edge.configure import load_config, override
+from edge.errors import ConfigError
+from edge.paths import expand
+from edge.rules.checks import check_rules
 from edge.storage import models_dir
 from edge.stream.address import split_address
 from edge.types import ModelSpec
 
+SHORT_OPTIONS = {
+    "source": "camera.source",
+    "model": "detector.model",
+    "labels": "detector.labels",
+    "score_threshold": "detector.score_threshold",
+    "framing": "listeners.0.framing",
+    "video": "listeners.0.video",
+    "unpaced": "camera.unpaced",
+}
 LOG_FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
 
 
 def load(args: argparse.Namespace) -> Config:
     """The settings of the file, the environment, ``--set`` and the short options, in that order."""
     path = args.config or os.environ.get("PREACT_EDGE_CONFIG")
-    return load_config(Path(path) if path else None, os.environ, [*args.overrides, *_short_options(args)])
+    config = load_config(expand(path) if path else None, os.environ, args.overrides)
+    for option, key, value in _short_options(args):
+        config = override(config, key, value, f"{option} {value}")
+    try:
+        check_rules(config.alerts.rules)
+    except ConfigError as error:
+        raise ConfigError(f"{path or 'settings'}: {error}") from error
+    return config
 
 
 def resolve_model(config: Config) -> ModelSpec:
@@ -36,18 +54,13 @@ def start_logging(config: Config, handler: logging.Handler | None = None) -> Non
     logging.basicConfig(level=config.log_level.upper(), handlers=[handler], force=True)
 
 
-def _short_options(args: argparse.Namespace) -> list[str]:
+def _short_options(args: argparse.Namespace) -> list[tuple[str, str, str]]:
+    """Each option that was given, its key and the key's value."""
     given = vars(args)
-    pairs = {
-        "camera.source": given.get("source"),
-        "detector.model": given.get("model"),
-        "detector.labels": given.get("labels"),
-        "detector.score_threshold": given.get("score_threshold"),
-        "listeners.0.framing": given.get("framing"),
-        "listeners.0.video": "true" if given.get("video") else None,
-        "camera.unpaced": "true" if given.get("unpaced") else None,
-    }
+    rows = [(f"--{name.replace('_', '-')}", key, given.get(name)) for name, key in SHORT_OPTIONS.items()]
     if given.get("listen"):
         host, port = split_address(given["listen"])
-        pairs |= {"listeners.0.host": host, "listeners.0.port": str(port)}
-    return [f"{key}={value}" for key, value in pairs.items() if value is not None]
+        rows += [("--listen", "listeners.0.host", host), ("--listen", "listeners.0.port", str(port))]
+    return [
+        (option, key, "true" if value is True else value) for option, key, value in rows if value not in (None, False)
+    ]

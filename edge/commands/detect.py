@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -54,6 +55,8 @@ def _look(file: Path, target: Path | None, detector: Detector, config: Config, a
 
 def _read(file: Path) -> Image:
     hush()
+    if os.path.exists(file) and not os.path.isfile(file):  # reading a named pipe would wait for its other end
+        raise CaptureError(f"{file}: is no file")
     try:
         data = file.read_bytes()
     except OSError as error:

@@ -24,8 +24,9 @@ over the one before:
 4. the short options of `run` (`--source`, `--model`, `--labels`, `--listen`, `--framing`, `--video`, `--unpaced`).
 
 An unknown key or a wrong value is an error (exit code 2) that names the file, variable or option, the key and what is
-allowed. `preact-edge check -c FILE` says whether the device can run with it. Two variables are no settings:
-`PREACT_EDGE_CONFIG`, and `PREACT_EDGE_MODEL_MIRROR`, where `models pull` looks first.
+allowed. `preact-edge check -c FILE` says whether the device can run with it. Three variables are no settings:
+`PREACT_EDGE_CONFIG`; `PREACT_EDGE_MODEL_MIRROR`, where `models pull` looks; and `PREACT_EDGE_PYTHON`, with which
+`deploy/demo` and `deploy/test` make `.venv`.
 
 ```toml
 [camera]

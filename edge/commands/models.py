@@ -21,6 +21,7 @@ from rich.table import Table
 
 from edge.catalog import Catalog
 from edge.commands import common
+from edge.paths import expand
 from edge.storage import models_dir
 
 MIRROR = "PREACT_EDGE_MODEL_MIRROR"
@@ -29,13 +30,13 @@ STEP = 10  # per cent between two plain lines of progress
 
 def run(args: argparse.Namespace) -> int:
     """0 done, 1 where ``verify`` found a changed model; raises ModelError."""
-    store = Path(args.store).expanduser() if args.store else models_dir(common.load(args))
+    store = expand(args.store) if args.store else models_dir(common.load(args))
     catalog = Catalog.load()
     console = Console(soft_wrap=not sys.stdout.isatty())
     if args.action == "list":
         return _list(catalog, store, console)
     if args.action == "pull":
-        return _pull(catalog, store, args.names, args.source or os.environ.get(MIRROR, ""), console)
+        return _pull(catalog, store, args.names, args.origin or os.environ.get(MIRROR, ""), console)
     if args.action == "verify":
         return _verify(catalog, store)
     print(catalog.path(args.name, store) if args.name else store)
@@ -45,14 +46,15 @@ def run(args: argparse.Namespace) -> int:
 def _list(catalog: Catalog, store: Path, console: Console) -> int:
     table = Table("name", "size", "input", "runs on", "here", "licence", "what it is", box=None, pad_edge=False)
     for entry in catalog.entries.values():
-        path = store / entry.file
-        size = path.stat().st_size if path.exists() else entry.size
+        path = str(store / entry.file)
+        here = os.path.exists(path)
+        size = os.path.getsize(path) if here else entry.size
         table.add_row(
             entry.name,
             f"{size / 1e6:.1f} MB" if size else "",
             "x".join(map(str, entry.input)),
             entry.runs_on,
-            "yes" if path.exists() else "",
+            "yes" if here else "",
             entry.license,
             entry.about,
         )

@@ -13,7 +13,7 @@ from edge.errors import DelegateError, ModelError
 from edge.geometry import Box
 from edge.inference import probe, runtime, ssd, yolo
 from edge.inference.found import Decoder, Found
-from edge.inference.labels import Labels, labels_in_model, read_labels
+from edge.inference.labels import Labels, check_count, labels_in_model, read_labels
 from edge.inference.preprocess import Placement, Preprocessor, Resize
 from edge.inference.runtime import Engine, Job
 from edge.types import Detection, Frame, ModelSpec
@@ -206,6 +206,7 @@ def _decoder(
 ) -> Decoder:
     outputs = engine.outputs
     if name == "ssd" and (places := ssd.find_places(outputs)):
+        check_count(labels, ssd.class_count(engine.tensor_shapes()) or 0)
         return ssd.SsdDecoder(outputs, places, settings.score_threshold, settings.max_detections)
     layout = yolo.find_layout(outputs[0], input_size, labels.count) if len(outputs) == 1 else None
     if name == "ssd" or layout is None:
@@ -214,7 +215,7 @@ def _decoder(
             f"model {spec.name}: its outputs ({shapes}) are no {name} detector's; supported are "
             "TFLite_Detection_PostProcess and YOLOv5/v8/11 heads exported without NMS"
         )
-    yolo.check_labels(layout.class_count, labels.count, labels.source)
+    check_count(labels, layout.class_count)
     if labels.count > layout.class_count:
         logger.warning(
             "labels %s: %d names for the model's %d classes; are they this model's?",

@@ -52,6 +52,15 @@ def read_labels(path: Path) -> Labels:
     return Labels(str(path), names)
 
 
+def check_count(labels: Labels, class_count: int) -> None:
+    """Raise ModelError where labels are known and too few for ``class_count`` classes."""
+    if 0 < labels.count < class_count:
+        raise ModelError(
+            f"labels {labels.source}: {labels.count} names, but the model has {class_count} classes; "
+            "give the model's own labels"
+        )
+
+
 def parse_labels(text: str) -> dict[int, str]:
     """Class ids and names of a labels file's text; see ``read_labels``."""
     lines = [line.strip() for line in text.rstrip().splitlines()]

@@ -105,6 +105,10 @@ class Engine:
         self.inputs = tuple(Tensor.from_details(each) for each in self._interpreter.get_input_details())
         self.outputs = tuple(Tensor.from_details(each) for each in self._interpreter.get_output_details())
 
+    def tensor_shapes(self) -> list[tuple[int, ...]]:
+        """The shapes of all tensors, those between the layers too."""
+        return [tuple(int(size) for size in each["shape"]) for each in self._interpreter.get_tensor_details()]
+
     def run(self, value: Array) -> list[Array]:
         """Invoke with ``value`` as the first input; copies of all outputs, in the model's order."""
         self._interpreter.set_tensor(self.inputs[0].index, value)

@@ -75,6 +75,16 @@ def find_places(tensors: Sequence[Tensor]) -> Places | None:
     return Places(boxes[0], classes, scores, counts[0])
 
 
+def class_count(shapes: Sequence[tuple[int, ...]]) -> int | None:
+    """At least how many classes the model has, from the shapes of all its tensors; None where they do not tell.
+
+    Anchors are [n, 4] and their class scores [1, n, c]; one of the c may be the background.
+    """
+    anchors = {shape[0] for shape in shapes if len(shape) == 2 and shape[1] == 4}
+    scores = [shape[2] for shape in shapes if len(shape) == 3 and shape[0] == 1 and shape[1] in anchors]
+    return max(scores) - 1 if scores and max(scores) > 4 else None
+
+
 def _classes_and_scores(tensors: Sequence[Tensor], boxes: int, count: int, rows: list[int]) -> tuple[int, int]:
     for classes, scores in (rows, rows[::-1]):
         if "class" in tensors[classes].name.lower() or "score" in tensors[scores].name.lower():

@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.errors import ModelError
 from edge.inference.found import NOTHING, Found, sane
 from edge.inference.tensors import Array, Tensor
 
@@ -127,12 +126,3 @@ def find_layout(tensor: Tensor, input_size: tuple[int, int], label_count: int) -
         return None
     objectness = label_count > 0 and attributes == label_count + 5
     return Layout(last, objectness, attributes - (5 if objectness else 4))
-
-
-def check_labels(class_count: int, label_count: int, source: str) -> None:
-    """Raise ModelError where there are fewer labels than classes."""
-    if 0 < label_count < class_count:
-        raise ModelError(
-            f"labels {source}: {label_count} names, but the model has {class_count} classes; "
-            "give the model's own labels"
-        )

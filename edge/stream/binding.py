@@ -41,9 +41,7 @@ def open_listener(listener: Listener) -> list[socket.socket]:
 
 def _resolve(listener: Listener) -> list[Address]:
     try:
-        found = socket.getaddrinfo(
-            listener.host or None, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
+        found = socket.getaddrinfo(listener.host, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (socket.gaierror, UnicodeError) as error:
         raise StreamError(
             f"listener host {listener.host!r} is not known ({error}); use localhost or an address of this machine"
@@ -57,7 +55,7 @@ def _check_reach(listener: Listener, addresses: list[Address]) -> None:
         return
     if not listener.allow_insecure:
         raise ConfigError(
-            f"listener {listener.host or '*'}:{listener.port} can be reached from other machines, without encryption "
+            f"listener {show((listener.host, listener.port))} can be reached from other machines, without encryption "
             "or login; bind localhost, or set allow_insecure = true on it if everybody there may see the stream"
         )
     logger.warning("listener %s is open to everybody who can reach it: no encryption, no login", ", ".join(reachable))
@@ -111,7 +109,7 @@ def _open_one(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.
 
 
 def _explain(listener: Listener, error: OSError) -> str:
-    where = f"port {listener.port} on {listener.host or '*'}"
+    where = f"port {listener.port} on {listener.host}"
     if error.errno == errno.EADDRINUSE:
         return (
             f"{where} is in use by another program; `ss -ltnp 'sport = :{listener.port}'` shows which; "

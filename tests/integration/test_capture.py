@@ -180,7 +180,8 @@ def test_of_an_address_only_scheme_host_and_port_are_shown(address: str) -> None
     assert shown(address) == "rtsp://10.0.0.3:554"
 
 
-def test_a_pipeline_is_never_shown() -> None:
+def test_a_pipeline_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.capture.opencv.has_gstreamer", lambda: True)
     source = open_source(Camera(source="gst:rtspsrc location=rtsp://admin:secret@10.0.0.3 ! appsink"))
     assert source.name == "GStreamer pipeline"
 

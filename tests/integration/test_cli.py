@@ -108,6 +108,14 @@ def test_version_names_the_program_first(home: Path) -> None:
         ([*RUN, "--source", "text.mp4"], 1, "text.mp4: is no video that OpenCV can read"),
         ([*RUN, "--source", "pictures"], 1, "pictures: holds no picture"),
         ([*RUN, "--source", "pipe.mp4"], 1, "pipe.mp4: is no file"),
+        ([*RUN, "--source", "text.jpg"], 1, "text.jpg: holds no picture that can be read"),
+        ([*RUN, "--source", "empty.jpg"], 1, "empty.jpg: is empty; is the file whole?"),
+        ([*RUN, "--source", "x" * 300], 1, "File name too long"),
+        ([*RUN, "--source", "~nobody-of-this-name/a.mp4"], 2, "no such user"),
+        ([*RUN, "--source", "picamera"], 1, "sudo apt install python3-picamera2"),
+        ([*RUN, "--source", "text.mp4/a.mp4"], 1, "Not a directory"),
+        ([*RUN, "--model", "text.mp4/a.tflite"], 1, "Not a directory"),
+        ([*RUN, "--model", "x" * 300 + ".tflite"], 1, "File name too long"),
         ([*RUN, "--model", "nothing.tflite"], 1, "nothing.tflite"),
         ([*RUN, "--model", "text.tflite"], 1, "text.tflite"),
         ([*RUN, "--model", "empty.tflite"], 1, "empty.tflite"),
@@ -119,6 +127,12 @@ def test_version_names_the_program_first(home: Path) -> None:
         ([*RUN, "--set", "storage.state_dir=/proc/none"], 1, "state folder /proc/none: cannot be written"),
         ([*RUN, "--set", "gpio.required=true"], 1, "gpio.required"),
         ([*RUN, "--set", "alerts.rules.0.hold_hits=900"], 2, "armed person"),
+        ([*RUN, "-c", "rule.toml"], 2, "rule.toml: alerts.rules: rule 'x': "),
+        (["detect", "a.jpg", "--score-threshold", "7"], 2, "--score-threshold 7: detector.score_threshold: expected"),
+        (["detect", "pipe.mp4"], 1, "pipe.mp4: is no file"),
+        (["models", "pull", "nope"], 1, "model nope: is not in the catalogue"),
+        (["models", "pull", "mobiledet", "--from", "pictures"], 1, "pictures"),
+        (["models", "pull", "mobiledet", "--from", "text.mp4"], 1, "text.mp4: is no folder"),
         (["run", "--listen", "0.0.0.0:0"], 2, "allow_insecure"),
         (["run", "--listen", "nowhere"], 2, "write HOST:PORT"),
         (["detect", "nothing.jpg"], 1, "nothing.jpg: cannot be read"),
@@ -130,6 +144,9 @@ def test_bad_input_is_one_clear_line(home: Path, arguments: list[str], code: int
     (home / "empty.mp4").write_bytes(b"")
     (home / "empty.tflite").write_bytes(b"")
     (home / "text.mp4").write_bytes(b"no video, whatever its name says " * 50)
+    (home / "empty.jpg").write_bytes(b"")
+    (home / "text.jpg").write_bytes(b"no picture, whatever its name says")
+    (home / "rule.toml").write_text('[[alerts.rules]]\nname = "x"\nlevel = "low"\n')
     (home / "text.tflite").write_bytes(b"no model, whatever its name says " * 50)
     (home / "one.txt").write_text("person\n")
     (home / "bad.toml").write_text("[camera]\ncolour = 3\n")
@@ -175,6 +192,24 @@ def test_max_frames_ends_with_0(home: Path) -> None:
     done = edge(home, *RUN, "--unpaced", "--max-frames", "7")
     assert done.returncode == 0, done.stderr
     assert "stopped after 7 frames" in done.stderr
+
+
+def test_a_folder_that_may_not_be_looked_into_is_one_clear_line(home: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may look into any folder")
+    closed = home / "closed"
+    closed.mkdir(mode=0o000)
+    for arguments in (
+        ["run", "--source", f"{closed}/a.mp4"],
+        ["run", "--source", f"{closed}/a.jpg"],
+        ["run", "--model", f"{closed}/a.tflite"],
+        ["run", "--model", "mobiledet", "--set", f"storage.models_dir={closed}"],
+        ["models", "pull", "mobiledet", "--from", f"{closed}/x"],
+    ):
+        done = edge(home, *arguments)
+        assert done.returncode == 1, done.stderr
+        assert "Traceback" not in done.stderr
+        assert done.stderr.splitlines()[-1].startswith("preact-edge: ")
 
 
 def test_a_camera_that_is_absent_is_retried_and_told_to_clients(start: type[Running]) -> None:
@@ -260,6 +295,18 @@ def test_detect_prints_json_and_nothing_else(home: Path) -> None:
     assert drawn is not None
     assert drawn.shape == (360, 640, 3)
     assert "broken.jpg: is no picture" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["detect a.png --json", "models list", "version"])
+def test_an_output_that_cannot_be_written_is_one_clear_line(home: Path, command: str) -> None:
+    cv2.imwrite(str(home / "a.png"), np.full((48, 64, 3), 90, np.uint8))
+    for end, words in (("> /dev/full", "preact-edge: No space left on device\n"), (">&-", "")):
+        line = f"{sys.executable} -m edge {command} {end}"
+        done = subprocess.run(
+            ["/bin/sh", "-c", line], capture_output=True, text=True, env=environment(home), cwd=home, check=False
+        )
+        assert done.stderr == words
+        assert done.returncode == (1 if words else 0)
 
 
 def test_a_reader_that_leaves_is_no_error(home: Path) -> None:

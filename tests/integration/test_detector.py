@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from edge.config import Detector as Settings
+from edge.errors import ModelError
 from edge.geometry import Box
 from edge.inference.detector import open_detector
 from edge.types import Frame, ModelSpec
@@ -100,7 +101,7 @@ def test_names_are_the_same_with_either_kind_of_labels(labels):
 
 def test_a_class_without_a_name_is_told_once(tmp_path, caplog):
     labels = tmp_path / "labels.txt"
-    labels.write_text("person\nbicycle\n")
+    labels.write_text("0 person\n1 bicycle\n89 toothbrush\n")
     detector = open_detector(ModelSpec("ssd", model("ssd_mobilenet_v1_coco_quant"), labels), Settings())
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
@@ -108,6 +109,13 @@ def test_a_class_without_a_name_is_told_once(tmp_path, caplog):
     assert "class 17" in names
     assert caplog.text.count("no name for class 17") == 1
     detector.close()
+
+
+def test_too_few_labels_for_an_ssd_are_refused(tmp_path):
+    labels = tmp_path / "few.txt"
+    labels.write_text("person\nbicycle\n")
+    with pytest.raises(ModelError, match=r"few\.txt: 2 names, but the model has 90 classes"):
+        open_detector(ModelSpec("ssd", model("ssd_mobilenet_v1_coco_quant"), labels), Settings())
 
 
 def test_the_cameras_small_picture_gives_the_same_as_the_large_one():

@@ -4,6 +4,7 @@ import re
 import resource
 import shutil
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -224,8 +225,10 @@ def test_a_full_disk_is_told_apart_from_a_broken_connection(tmp_path, store, ser
 
 def test_a_store_that_cannot_be_written(tmp_path, server):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(ModelError, match="--store DIR"):
+    with pytest.raises(ModelError, match="cannot be read: Not a directory"):
         made_catalog(tmp_path).pull("model", tmp_path / "file" / "store", server.mirror)
+    with pytest.raises(ModelError, match="--store DIR"):
+        made_catalog(tmp_path).pull("model", Path("/proc/none"), server.mirror)
 
 
 def test_two_pulls_of_one_model_do_not_mix(tmp_path, store, server):
@@ -242,7 +245,7 @@ def test_two_pulls_of_one_model_do_not_mix(tmp_path, store, server):
 def test_from_a_folder(tmp_path, store):
     models = made_catalog(tmp_path)
     folder = tmp_path / "usb stick"
-    with pytest.raises(ModelError, match="no such folder"):
+    with pytest.raises(ModelError, match="is no folder"):
         models.pull("model", store, str(folder))
     folder.mkdir()
     with pytest.raises(ModelError, match=r"usb stick/model\.tflite: cannot be read: No such file"):
@@ -315,8 +318,6 @@ def test_resolve(tmp_path, store):
         models.resolve("mobildet", "", store)
     with pytest.raises(ModelError, match="models list"):
         models.resolve("zzz", "", store)
-    with pytest.raises(ModelError, match="no such file"):
-        models.resolve("./none.tflite", "", store)
     with pytest.raises(ModelError, match="is a folder"):
         models.resolve(str(tmp_path), "", store)
 

@@ -34,6 +34,19 @@ def test_set_wins_over_environment_and_environment_over_file(tmp_path: Path) -> 
     assert (config.listeners[0].port, config.listeners[0].host) == (9000, "127.0.0.1")
 
 
+def test_one_key_of_the_critical_pattern_leaves_the_others(tmp_path: Path) -> None:
+    """Or a longer beep would silence the siren without a word."""
+    from_file = load_config(write(tmp_path, "[gpio.patterns.critical]\non_s = 1.0\n"))
+    from_option = load_config(None, {}, ["gpio.patterns.critical.on_s=1.0"])
+    assert from_file == from_option
+    assert from_file.gpio.patterns.critical.repeats == 12
+
+
+def test_a_name_that_is_no_utf8_goes_through() -> None:
+    config = load_config(None, {}, ["camera.source=\udcff.avi", "camera.fps=3"])
+    assert config.camera.source == "\udcff.avi"
+
+
 def test_lists_and_booleans_can_be_set() -> None:
     config = load_config(None, {}, ['alerts.crime_relevant=["cat"]', "camera.loop=false"])
     assert config.alerts.crime_relevant == ("cat",)
@@ -56,6 +69,9 @@ def test_delegate_options_take_new_keys() -> None:
         ("[[listeners]]\nframing = 'json'\n", ["listeners[0].framing", "json", "length, newline"]),
         ("listeners = []\n", ["listeners", "length >= 1"]),
         ("[[alerts.rules]]\nname = 'x'\n", ["alerts.rules[0]", "needs the key level"]),
+        ("[camera]\nretry_min_s = 50\nretry_max_s = 1\n", ["camera: retry_min_s is 50, more than retry_max_s, 1"]),
+        ("[detector.delegate_options]\na = 3\n", ["detector.delegate_options.*: expected str, got int; allowed: text"]),
+        ("listeners = []\n", ["allowed: a list of tables, at least one"]),
         ("colour = 1\n", ["colour", "unknown key", "camera"]),
         ("[camera\n", ["not valid TOML", "line 1"]),
     ],
@@ -79,6 +95,7 @@ def test_a_wrong_file_names_itself_the_key_and_what_is_allowed(tmp_path: Path, t
         ({}, ["kamera.fps=3"], "--set kamera.fps=3: kamera: unknown key"),
         ({}, ["camera.fps.x=3"], "--set camera.fps.x=3: camera.fps.x: unknown key"),
         ({}, ["listeners.3.port=1"], "--set listeners.3.port=1: listeners.3: no such entry"),
+        ({}, ["listeners.²=1"], "--set listeners.²=1: listeners.²: no such entry"),
         ({}, ["=3"], "--set =3: no key given"),
         ({}, ["camera.width=abc"], "--set camera.width=abc: camera.width: expected int, got str"),
         ({"PREACT_EDGE_CAMERA__WITDH": "3"}, [], "PREACT_EDGE_CAMERA__WITDH: camera.witdh: unknown key"),

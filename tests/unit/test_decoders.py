@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from edge.errors import ModelError
+from edge.inference.labels import Labels, check_count
 from edge.inference.ssd import Places, SsdDecoder, find_places
 from edge.inference.tensors import Tensor
-from edge.inference.yolo import Layout, YoloDecoder, check_labels, find_layout
+from edge.inference.yolo import Layout, YoloDecoder, find_layout
 
 FLOAT = np.dtype(np.float32)
 POSTPROCESS = "TFLite_Detection_PostProcess"
@@ -128,9 +129,9 @@ def test_other_shapes_are_no_yolo_head(shape):
 
 def test_too_few_labels_are_refused_with_both_counts():
     with pytest.raises(ModelError, match=r"x\.txt: 2 names, but the model has 80 classes"):
-        check_labels(80, 2, "x.txt")
-    check_labels(80, 80, "x.txt")
-    check_labels(80, 0, "")
+        check_count(Labels("x.txt", {0: "a", 1: "b"}), 80)
+    check_count(Labels("x.txt", {79: "a"}), 80)
+    check_count(Labels(), 80)
 
 
 CLASSES, ANCHORS = 3, 40
