@@ -1,4 +1,4 @@
-"""What only a board can show. Run on one: ``deploy/test tests/hardware``; each test is skipped where its part is not."""
+"""What only a board can show: ``deploy/test tests/hardware``. Each test is skipped where its part is missing."""
 
 from __future__ import annotations
 
