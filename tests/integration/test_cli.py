@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -301,7 +302,7 @@ def test_detect_prints_json_and_nothing_else(home: Path) -> None:
 def test_an_output_that_cannot_be_written_is_one_clear_line(home: Path, command: str) -> None:
     cv2.imwrite(str(home / "a.png"), np.full((48, 64, 3), 90, np.uint8))
     for end, words in (("> /dev/full", "preact-edge: No space left on device\n"), (">&-", "")):
-        line = f"{sys.executable} -m edge {command} {end}"
+        line = f"{shlex.quote(sys.executable)} -m edge {command} {end}"
         done = subprocess.run(
             ["/bin/sh", "-c", line], capture_output=True, text=True, env=environment(home), cwd=home, check=False
         )
@@ -312,7 +313,7 @@ def test_an_output_that_cannot_be_written_is_one_clear_line(home: Path, command:
 def test_a_reader_that_leaves_is_no_error(home: Path) -> None:
     for name in ("a.png", "b.png", "c.png"):
         cv2.imwrite(str(home / name), np.full((48, 64, 3), 90, np.uint8))
-    command = f"{sys.executable} -m edge detect a.png b.png c.png | head -n 1"
+    command = f"{shlex.quote(sys.executable)} -m edge detect a.png b.png c.png | head -n 1"
     done = subprocess.run(
         ["/bin/sh", "-c", command], capture_output=True, text=True, env=environment(home), cwd=home, check=True
     )
