@@ -73,18 +73,14 @@ def program(args: argparse.Namespace, clients: int) -> float:
     ]
     config = load_config(None, {}, overrides)
     app = App(config, max_frames=args.frames)
-    started: list[tuple[float, int]] = []
-
-    def tick() -> None:
-        frames = app.tally.figures().frames
-        if not started and frames >= WARM_UP:
-            started.append((time.perf_counter(), frames))
-
     app.start(Catalog.load().resolve(args.model, args.labels, Path(state)))
     host, port = app.server.addresses[0]
     reader = subprocess.Popen([sys.executable, __file__, "--read", f"{host}:{port}:{clients}"]) if clients else None
-    app.wait(tick, interval=0.005)
-    rate = (args.frames - started[0][1]) / (time.perf_counter() - started[0][0])
+    while (warm := app.tally.figures().frames) < WARM_UP:
+        time.sleep(0.002)
+    begin = time.perf_counter()
+    app.wait()
+    rate = (args.frames - warm) / (time.perf_counter() - begin)
     app.stop()
     if reader:
         reader.wait(10)
