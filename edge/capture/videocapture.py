@@ -23,7 +23,10 @@ def open_capture(address: str, backend: int, parameters: Sequence[int] = ()) -> 
 def hush() -> None:
     """Keep OpenCV and FFmpeg from printing on their own; to be called before there are threads."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    if hasattr(cv2, "setLogLevel"):  # up to 4.12
+        cv2.setLogLevel(0)
+    else:
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 def as_image(array: cv2.typing.MatLike) -> Image:
