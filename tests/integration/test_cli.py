@@ -345,6 +345,21 @@ def children(pid: int) -> str:
     return Path(f"/proc/{pid}/task/{pid}/children").read_text()
 
 
+def test_a_terminal_that_closes_during_the_start_does_not_end_it(start: type[Running]) -> None:
+    running = start(*RUN)
+    wait_until(lambda: ignores_sighup(running.process.pid))
+    running.process.send_signal(signal.SIGHUP)
+    assert running.port()
+    assert running.process.poll() is None
+    running.process.send_signal(signal.SIGTERM)
+    assert running.process.wait(20) == 0
+
+
+def ignores_sighup(pid: int) -> bool:
+    masks = dict(line.split(":\t") for line in Path(f"/proc/{pid}/status").read_text().splitlines() if "Sig" in line)
+    return bool(int(masks["SigIgn"], 16) & 1 or int(masks["SigCgt"], 16) & 1)
+
+
 def test_annotate_never_writes_over_its_input(home: Path) -> None:
     cv2.imwrite(str(home / "a.jpg"), np.full((48, 64, 3), 90, np.uint8))
     before = (home / "a.jpg").read_bytes()

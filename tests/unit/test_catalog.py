@@ -223,6 +223,21 @@ def test_a_full_disk_is_told_apart_from_a_broken_connection(tmp_path, store, ser
     assert (store / "model.tflite").read_bytes() == CONTENT
 
 
+def test_a_copy_that_meets_a_full_disk_leaves_nothing_on_it(tmp_path, store):
+    models = made_catalog(tmp_path)
+    folder = tmp_path / "stick"
+    folder.mkdir()
+    (folder / "model.tflite").write_bytes(CONTENT)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, hard))
+    try:
+        with pytest.raises(ModelError, match="cannot be written: File too large; free some space"):
+            models.pull("model", store, str(folder))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(store.iterdir()) == []
+
+
 def test_a_store_that_cannot_be_written(tmp_path, server):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ModelError, match="cannot be read: Not a directory"):
