@@ -15,6 +15,7 @@ Image: TypeAlias = NDArray[np.uint8]  # shape (height, width, 3), blue-green-red
 ThreatLevel: TypeAlias = Literal["low", "medium", "high", "critical"]
 LEVELS: tuple[ThreatLevel, ...] = ("low", "medium", "high", "critical")  # in rising order
 Status: TypeAlias = Literal["ok", "degraded", "blind"]
+AlertState: TypeAlias = Literal["firing", "resolved"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,10 +56,12 @@ class Detection:
 class Alert:
     """A rule that fired.
 
-    ``alert_id`` is a label unique on this device. ``timestamp`` is the Unix time of the frame that fired it,
-    ``location`` the centre, in pixels, of the detection that weighs most and ``confidence`` its confidence,
-    ``threat_types`` the class names that took part, its own first, ``detection_count`` how many detections took part
-    of the rule's list that it comes from: one knife with a person counts 1, as in the customer's guide.
+    ``alert_id`` is a label unique on this device, once the outbox has stored the alert; before that it is a proposal.
+    ``event_uid`` names what happened: every message about one event carries the same. ``timestamp`` is the Unix time
+    of the frame that fired it, ``location`` the centre, in pixels, of the detection that weighs most and
+    ``confidence`` its confidence, ``threat_types`` the class names that took part, its own first,
+    ``detection_count`` how many detections took part of the rule's list that it comes from: one knife with a person
+    counts 1, as in the customer's guide. ``tracks`` are the numbers of the tracked objects that took part.
     """
 
     alert_id: str
@@ -71,11 +74,32 @@ class Alert:
     location: tuple[int, int]
     detection_count: int
     frame_id: int
+    event_uid: str
+    state: AlertState = "firing"
+    tracks: tuple[int, ...] = ()
 
     @property
     def message(self) -> str:
         """One line for a person, in the words of the customer's guide."""
         return f"{self.threat_level.upper()} threat detected: {', '.join(self.threat_types)}"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAlert:
+    """An alert on disk: number ``seq`` (from 1, no number left out) of the stream with this id."""
+
+    stream: str
+    seq: int
+    alert: Alert
+
+
+@dataclass(frozen=True, slots=True)
+class StreamBounds:
+    """What the outbox holds: alerts ``oldest_seq`` to ``next_seq`` - 1 of ``stream``; none when they are equal."""
+
+    stream: str
+    oldest_seq: int
+    next_seq: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +134,19 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """How a client wants its pictures: JPEG quality 10 to 100, with or without boxes."""
+
+    quality: int
+    annotated: bool
+
+
+@dataclass(frozen=True, slots=True)
 class VideoFrame:
-    """One JPEG for the stream: ``width`` and ``height`` in pixels, ``annotated`` when boxes are drawn on it."""
+    """One JPEG for the stream: ``width`` and ``height`` in pixels, ``annotated`` when boxes are drawn on it.
+
+    ``look`` is how it was asked for: who asked for another look is not sent this one.
+    """
 
     frame_id: int
     timestamp: float
@@ -120,6 +155,7 @@ class VideoFrame:
     height: int
     annotated: bool
     jpeg: bytes
+    look: Look | None = None  # None: as the settings say
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ def make_alert(number: int = 1) -> Alert:
         location=(640, 360),
         detection_count=2,
         frame_id=number,
+        event_uid=f"event-{number}",
     )
 
 

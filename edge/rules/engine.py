@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -111,10 +112,18 @@ class RuleEngine:
     Synchronization: none; it belongs to the thread that looks at the frames.
     """
 
-    def __init__(self, rules: Sequence[Rule], *, camera_id: str, labels: AlertLabels | None = None) -> None:
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        *,
+        camera_id: str,
+        labels: AlertLabels | None = None,
+        new_uid: Callable[[], str] = lambda: uuid.uuid4().hex,
+    ) -> None:
         self._watches = tuple(map(_Watch, rules))
         self._camera_id = camera_id
         self._labels = labels if labels is not None else AlertLabels()
+        self._new_uid = new_uid
 
     def update(
         self, detections: Sequence[Detection], *, now: float, monotonic: float, frame_id: int
@@ -145,4 +154,5 @@ class RuleEngine:
             location=(round(x), round(y)),
             detection_count=match.count,
             frame_id=frame_id,
+            event_uid=self._new_uid(),
         )

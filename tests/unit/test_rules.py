@@ -79,7 +79,7 @@ def test_a_rule_without_classes_never_matches() -> None:
 
 def test_the_alert_of_the_guide() -> None:
     knife = seen("knife", 0.95, Box(600, 330, 680, 390))
-    engine = RuleEngine([rule(hold_hits=1, hold_frames=1)], camera_id="main")
+    engine = RuleEngine([rule(hold_hits=1, hold_frames=1)], camera_id="main", new_uid=lambda: "uid")
     (alert,) = engine.update([seen("person", 0.99), knife], now=NOW, monotonic=5.0, frame_id=7)
     assert alert == Alert(
         alert_id="alert_1710000002",
@@ -92,6 +92,7 @@ def test_the_alert_of_the_guide() -> None:
         location=(640, 360),
         detection_count=1,
         frame_id=7,
+        event_uid="uid",
     )
     assert alert.message == "CRITICAL threat detected: knife, person"
 

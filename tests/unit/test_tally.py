@@ -33,7 +33,7 @@ def look(number: int, alerts: tuple[Alert, ...] = ()) -> Result:
 
 
 def alert(number: int) -> Alert:
-    return Alert(f"alert_{number}", 1.0, "main", "r", "high", 0.9, ("knife",), (1, 2), 1, number)
+    return Alert(f"alert_{number}", 1.0, "main", "r", "high", 0.9, ("knife",), (1, 2), 1, number, "uid")
 
 
 def test_rates_and_medians_are_those_of_the_last_seconds() -> None:
