@@ -7,17 +7,19 @@ refuse the whole message. A confidence or a coordinate that is not finite is sen
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from edge.types import Alert, Detection, Result, VideoFrame
+from edge.types import Alert, Detection, Result, StoredAlert, StreamBounds, VideoFrame
+from edge.wire.inbound import LIMIT_BEFORE
+from edge.wire.requests import PROTOCOL_VERSION
 
 AlertsMode: TypeAlias = Literal["separate", "batch", "both"]
 
-PROTOCOL_VERSION = 1
-MAX_INBOUND = 4096  # bytes of one message from a client, as its welcome says
+FEATURES = ("resume", "acks", "commands", "frames", "health")
 CHANNELS = 3
 TIME_PLACES = 3
 PLACES = 4
@@ -25,35 +27,66 @@ PLACES = 4
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who is speaking: names that every client sees."""
+    """Who is speaking: names that every client sees. ``boot_id`` is another one each time the program starts."""
 
     device_id: str
     camera_id: str
+    boot_id: str = ""
 
 
-def welcome(identity: Identity, now: float, heartbeat_s: float) -> bytes:
-    """The first message of a connection; ``now`` is Unix time."""
-    return _json(
-        {
-            "type": "welcome",
-            "message": "Connected to PreAct Crime Detection System",
-            "timestamp": _number(now, TIME_PLACES),
-            "mode": "detection_stream",
-            "device_id": _text(identity.device_id),
-            "camera_id": _text(identity.camera_id),
-            "protocol": {
-                "version": PROTOCOL_VERSION,
-                "features": [],
-                "auth": "none",
-                "heartbeat_s": _number(heartbeat_s),
-                "max_inbound": MAX_INBOUND,
-            },
-        }
-    )
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a listener speaks: its name, its login and the longest quiet of its plain stream in seconds."""
+
+    listener: str
+    auth: Literal["none", "hmac", "mtls"]
+    heartbeat_s: float
 
 
-def detection_result(result: Result, device_id: str, alerts: AlertsMode = "separate") -> bytes:
-    """One look at the camera. ``alerts`` other than "separate" puts the alerts of this look into it."""
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Which copy of an alert a message is: with ``stored`` one that is on disk; ``age_s`` counts from its timestamp."""
+
+    alert: Alert
+    stored: StoredAlert | None = None
+    replay: bool = False
+    age_s: float = 0.0
+
+
+def welcome(identity: Identity, now: float, terms: Terms, bounds: StreamBounds | None = None, nonce: str = "") -> bytes:
+    """The first message of a connection; ``now`` is Unix time. Where there is a login it tells strangers little."""
+    fields: dict[str, Any] = {
+        "type": "welcome",
+        "message": "Connected to PreAct Crime Detection System",
+        "timestamp": _number(now, TIME_PLACES),
+        "mode": "detection_stream",
+        "device_id": _text(identity.device_id),
+    }
+    protocol: dict[str, Any] = {"version": PROTOCOL_VERSION, "boot_id": identity.boot_id}
+    if terms.auth == "none":
+        fields["camera_id"] = _text(identity.camera_id)
+        protocol |= where(bounds)
+    protocol |= {
+        "features": FEATURES,
+        "auth": terms.auth,
+        "listener": terms.listener,
+        "heartbeat_s": _number(terms.heartbeat_s),
+        "max_inbound": LIMIT_BEFORE,
+    }
+    if nonce:
+        protocol["nonce"] = nonce
+    return _json(fields | {"protocol": protocol})
+
+
+def where(bounds: StreamBounds | None) -> dict[str, Any]:
+    """What the outbox holds, as fields; none while it is not open."""
+    if bounds is None:
+        return {}
+    return {"stream": bounds.stream, "oldest_seq": bounds.oldest_seq, "next_seq": bounds.next_seq}
+
+
+def detection_result(result: Result, device_id: str, copies: Sequence[Copy] | None = None) -> bytes:
+    """One look at the camera. ``copies``, where given, are the alerts of this look to be put into it."""
     width, height = (result.frame.width, result.frame.height) if result.frame is not None else result.frame_size
     timestamp = _number(result.timestamp, TIME_PLACES)
     fields: dict[str, Any] = {
@@ -73,14 +106,14 @@ def detection_result(result: Result, device_id: str, alerts: AlertsMode = "separ
     fields["model"] = _text(result.model)
     fields["dropped"] = int(result.dropped)
     fields |= _look(result)
-    if alerts != "separate":
-        fields["alerts"] = [_alert(alert, device_id) for alert in result.alerts]
+    if copies is not None:
+        fields["alerts"] = [alert_fields(copy, device_id) for copy in copies]
     return _json(fields)
 
 
-def alert(alert: Alert, device_id: str) -> bytes:
-    """A rule that fired."""
-    return _json(_alert(alert, device_id))
+def alert(copy: Copy, device_id: str) -> bytes:
+    """A rule that fired, or ceased to."""
+    return _json(alert_fields(copy, device_id))
 
 
 def video_frame(video: VideoFrame, dropped: int) -> bytes:
@@ -128,9 +161,11 @@ def _look(result: Result) -> dict[str, Any]:
     return fields
 
 
-def _alert(alert: Alert, device_id: str) -> dict[str, Any]:
+def alert_fields(copy: Copy, device_id: str) -> dict[str, Any]:
+    """An alert as the fields of its message."""
+    alert = copy.alert
     x, y = alert.location
-    return {
+    fields = {
         "type": "alert",
         "alert_id": _text(alert.alert_id),
         "timestamp": _number(alert.timestamp, TIME_PLACES),
@@ -143,9 +178,17 @@ def _alert(alert: Alert, device_id: str) -> dict[str, Any]:
         "message": _text(alert.message),
         "device_id": _text(device_id),
         "rule": _text(alert.rule),
-        "state": "firing",
+        "state": alert.state,
         "frame_id": int(alert.frame_id),
+        "event_uid": _text(alert.event_uid),
+        "tracks": [int(track) for track in alert.tracks],
+        "durable": copy.stored is not None,
+        "replay": copy.replay,
+        "age_s": max(0.0, _number(copy.age_s, TIME_PLACES)),
     }
+    if copy.stored is not None:
+        fields |= {"stream": copy.stored.stream, "seq": copy.stored.seq}
+    return fields
 
 
 def _number(value: float, places: int = PLACES) -> float:
