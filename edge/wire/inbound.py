@@ -28,6 +28,9 @@ class InboundReader:
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Take ``data`` and yield each message that is complete now; raises Fault."""
         self._buffer += data
+        return self._messages()
+
+    def _messages(self) -> Iterator[bytes]:
         while (message := self._next()) is not None:
             yield message
 

@@ -1,6 +1,6 @@
 """Proving that one knows a key without sending it: HMAC-SHA256 over both sides' nonces.
 
-The specification is docs/protocol.md, section 7.
+The specification is docs/protocol.md, section 11.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def prove(secret: bytes, side: Side, challenge: Challenge) -> str:
         challenge.server_nonce,
         challenge.client_nonce,
     )
-    return hmac.digest(secret, "\0".join(parts).encode(), "sha256").hex()
+    return hmac.digest(secret, "\0".join(parts).encode("utf-8", "replace"), "sha256").hex()
 
 
 def is_proof(given: str, secret: bytes, side: Side, challenge: Challenge) -> bool:
     """Whether ``given`` is the other side's proof; takes the same time wherever they differ."""
-    return hmac.compare_digest(given.encode(), prove(secret, side, challenge).encode())
+    return hmac.compare_digest(given.encode("utf-8", "replace"), prove(secret, side, challenge).encode())

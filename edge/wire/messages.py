@@ -7,7 +7,7 @@ refuse the whole message. A confidence or a coordinate that is not finite is sen
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -60,11 +60,11 @@ def welcome(identity: Identity, now: float, terms: Terms, bounds: StreamBounds |
         "message": "Connected to PreAct Crime Detection System",
         "timestamp": _number(now, TIME_PLACES),
         "mode": "detection_stream",
-        "device_id": _text(identity.device_id),
+        "device_id": identity.device_id,
     }
     protocol: dict[str, Any] = {"version": PROTOCOL_VERSION, "boot_id": identity.boot_id}
     if terms.auth == "none":
-        fields["camera_id"] = _text(identity.camera_id)
+        fields["camera_id"] = identity.camera_id
         protocol |= where(bounds)
     protocol |= {
         "features": FEATURES,
@@ -75,7 +75,7 @@ def welcome(identity: Identity, now: float, terms: Terms, bounds: StreamBounds |
     }
     if nonce:
         protocol["nonce"] = nonce
-    return _json(fields | {"protocol": protocol})
+    return to_json(fields | {"protocol": protocol})
 
 
 def where(bounds: StreamBounds | None) -> dict[str, Any]:
@@ -87,7 +87,9 @@ def where(bounds: StreamBounds | None) -> dict[str, Any]:
 
 def detection_result(result: Result, device_id: str, copies: Sequence[Copy] | None = None) -> bytes:
     """One look at the camera. ``copies``, where given, are the alerts of this look to be put into it."""
-    width, height = (result.frame.width, result.frame.height) if result.frame is not None else result.frame_size
+    width, height = result.frame_size
+    if result.frame is not None and not width:
+        width, height = result.frame.width, result.frame.height
     timestamp = _number(result.timestamp, TIME_PLACES)
     fields: dict[str, Any] = {
         "type": "detection_result",
@@ -98,32 +100,32 @@ def detection_result(result: Result, device_id: str, copies: Sequence[Copy] | No
             for seen, relevant in zip(result.detections, result.crime_relevant, strict=True)
         ],
         "frame_info": {"width": int(width), "height": int(height), "channels": CHANNELS},
-        "camera_id": _text(result.camera_id),
+        "camera_id": result.camera_id,
         "status": result.status,
     }
     if result.reason:
-        fields["reason"] = _text(result.reason)
-    fields["model"] = _text(result.model)
+        fields["reason"] = result.reason
+    fields["model"] = result.model
     fields["dropped"] = int(result.dropped)
     fields |= _look(result)
     if copies is not None:
         fields["alerts"] = [alert_fields(copy, device_id) for copy in copies]
-    return _json(fields)
+    return to_json(fields)
 
 
 def alert(copy: Copy, device_id: str) -> bytes:
     """A rule that fired, or ceased to."""
-    return _json(alert_fields(copy, device_id))
+    return to_json(alert_fields(copy, device_id))
 
 
 def video_frame(video: VideoFrame, dropped: int) -> bytes:
     """The header of a picture; ``dropped`` counts those that this connection was too slow for."""
-    return _json(
+    return to_json(
         {
             "type": "video_frame",
             "frame_id": int(video.frame_id),
             "timestamp": _number(video.timestamp, TIME_PLACES),
-            "camera_id": _text(video.camera_id),
+            "camera_id": video.camera_id,
             "size": len(video.jpeg),
             "width": int(video.width),
             "height": int(video.height),
@@ -140,7 +142,7 @@ def _detection(seen: Detection, relevant: bool, timestamp: float) -> dict[str, A
         "bbox": [_number(box.xmin), _number(box.ymin), _number(box.xmax), _number(box.ymax)],
         "confidence": _number(seen.confidence),
         "class_id": int(seen.class_id),
-        "class_name": _text(seen.class_name),
+        "class_name": seen.class_name,
         "is_crime_relevant": bool(relevant),
         "timestamp": timestamp,
     }
@@ -167,20 +169,20 @@ def alert_fields(copy: Copy, device_id: str) -> dict[str, Any]:
     x, y = alert.location
     fields = {
         "type": "alert",
-        "alert_id": _text(alert.alert_id),
+        "alert_id": alert.alert_id,
         "timestamp": _number(alert.timestamp, TIME_PLACES),
-        "camera_id": _text(alert.camera_id),
+        "camera_id": alert.camera_id,
         "threat_level": alert.threat_level,
         "confidence": _number(alert.confidence),
-        "threat_types": [_text(name) for name in alert.threat_types],
+        "threat_types": alert.threat_types,
         "location": {"x": int(x), "y": int(y)},
         "detection_count": int(alert.detection_count),
-        "message": _text(alert.message),
-        "device_id": _text(device_id),
-        "rule": _text(alert.rule),
+        "message": alert.message,
+        "device_id": device_id,
+        "rule": alert.rule,
         "state": alert.state,
         "frame_id": int(alert.frame_id),
-        "event_uid": _text(alert.event_uid),
+        "event_uid": alert.event_uid,
         "tracks": [int(track) for track in alert.tracks],
         "durable": copy.stored is not None,
         "replay": copy.replay,
@@ -195,9 +197,25 @@ def _number(value: float, places: int = PLACES) -> float:
     return round(float(value), places) if math.isfinite(value) else 0.0
 
 
-def _text(value: str) -> str:
-    """UTF-8 has no lone surrogates, which Python makes of a file name in another encoding: each becomes `?`."""
-    return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
+def to_json(fields: Mapping[str, Any]) -> bytes:
+    """The JSON of one message; a number in it that is not finite becomes null.
+
+    UTF-8 has no lone surrogates, which Python makes of a file name in another encoding: each becomes `?`.
+    """
+    try:
+        return _encode(fields)
+    except UnicodeEncodeError:
+        return _encode(_without_surrogates(fields))
 
 
-_json = msgspec.json.Encoder().encode
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, Mapping):
+        return {_without_surrogates(key): _without_surrogates(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_surrogates(inner) for inner in value]
+    return value
+
+
+_encode = msgspec.json.Encoder().encode

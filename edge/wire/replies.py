@@ -1,4 +1,4 @@
-"""What the device says after a hello, beside the plain messages; the specification is docs/protocol.md, section 6."""
+"""What the device says after a hello, beside the plain messages; the specification is docs/protocol.md, section 4."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-import msgspec
-
 from edge.types import StreamBounds
 from edge.wire.inbound import LIMIT_AFTER
-from edge.wire.messages import Identity, where
+from edge.wire.messages import Identity, to_json, where
 
 Role: TypeAlias = Literal["viewer", "control"]
 
@@ -65,36 +63,34 @@ def hello_ok(identity: Identity, agreed: Agreed, bounds: StreamBounds | None) ->
         }
     if agreed.proof:
         fields["proof"] = agreed.proof
-    return _json(fields)
+    return to_json(fields)
 
 
 def ping(t: float) -> bytes:
-    return _json({"type": "ping", "t": t})
+    return to_json({"type": "ping", "t": t})
 
 
 def pong(t: float) -> bytes:
-    return _json({"type": "pong", "t": t})
+    return to_json({"type": "pong", "t": t})
 
 
 def error(code: str, message: str, *, fatal: bool) -> bytes:
-    return _json({"type": "error", "code": code, "message": message, "fatal": fatal})
+    return to_json({"type": "error", "code": code, "message": message, "fatal": fatal})
 
 
 def goodbye(reason: Literal["shutdown", "gap"], retry_after_ms: int) -> bytes:
-    return _json({"type": "goodbye", "reason": reason, "retry_after_ms": retry_after_ms})
+    return to_json({"type": "goodbye", "reason": reason, "retry_after_ms": retry_after_ms})
 
 
 def health(components: Mapping[str, Any], now: float) -> bytes:
     """``components``: name to {"state": ..., "reason": ...}; ``now`` is Unix time."""
-    return _json({"type": "health", "timestamp": round(now, 3), "components": components})
+    return to_json({"type": "health", "timestamp": round(now, 3), "components": components})
 
 
 def command_done(command_id: str, result: Any) -> bytes:
-    return _json({"type": "command_result", "id": command_id, "ok": True, "result": result})
+    return to_json({"type": "command_result", "id": command_id, "ok": True, "result": result})
 
 
 def command_failed(command_id: str, code: str, message: str) -> bytes:
-    return _json({"type": "command_result", "id": command_id, "ok": False, "error": {"code": code, "message": message}})
-
-
-_json = msgspec.json.Encoder().encode
+    failure = {"code": code, "message": message}
+    return to_json({"type": "command_result", "id": command_id, "ok": False, "error": failure})

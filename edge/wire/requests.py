@@ -1,6 +1,6 @@
 """What a client says: its messages as structs, read by the device and written by the reference client.
 
-The specification is docs/protocol.md, section 5.
+The specification is docs/protocol.md, section 8.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ TOPICS: tuple[Topic, ...] = ("alerts", "detections", "frames", "health")
 DEFAULT_TOPICS: tuple[Topic, ...] = ("alerts", "detections", "health")
 
 Seq = Annotated[int, Meta(ge=0, le=MAX_SEQ)]
-Hex64 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-Name = Annotated[str, Meta(pattern="^[A-Za-z0-9._-]{1,64}$")]
+# Not $, which lets a newline at the end pass.
+Hex64 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}\Z")]
 
 
 class Frames(Struct, frozen=True, omit_defaults=True):
