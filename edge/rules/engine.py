@@ -54,6 +54,11 @@ class Condition:
         self._none = tuple(map(fold, rule.none))
         self._min_confidence = rule.min_confidence
 
+    def concerns(self, detections: Sequence[Detection]) -> bool:
+        """Whether a class that may lead an alert of this rule is seen, however doubtful."""
+        leading = self._any or self._all
+        return any(fold(detection.class_name) in leading for detection in detections)
+
     def match(self, detections: Sequence[Detection]) -> Match | None:
         """What matched in a frame with these detections, or None. A rule that asks for no class never matches."""
         seen: dict[str, list[Detection]] = {}
@@ -73,6 +78,38 @@ class Condition:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A frame that showed what a rule looks for, and on which it did not fire.
+
+    ``matched``: whether the frame matched all the same. ``hits`` of the frames up to it did, and ``cooldown_s``
+    seconds of quiet were left at that moment. ``monotonic`` is the frame's time.
+    """
+
+    monotonic: float
+    detections: tuple[Detection, ...]
+    matched: bool
+    hits: int
+    cooldown_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a rule remembers: ``hits`` of the last frames matched, ``cooldown_s`` seconds of quiet are left.
+
+    ``looked_at`` and ``fired_at`` are monotonic times of the last frame and of the last alert, None where there was
+    none. ``candidate`` is the last one since the last alert.
+    """
+
+    rule: Rule
+    state: RuleState
+    hits: int
+    cooldown_s: float
+    looked_at: float | None
+    fired_at: float | None
+    candidate: Candidate | None
+
+
 class _Watch:
     """One rule and what it remembers: whether the last ``hold_frames`` frames matched, and when it may fire again."""
 
@@ -81,6 +118,8 @@ class _Watch:
         self._condition = Condition(rule)
         self._matched: deque[bool] = deque(maxlen=rule.hold_frames)
         self._fired_at: float | None = None
+        self._looked_at: float | None = None
+        self._candidate: Candidate | None = None
 
     @property
     def state(self) -> RuleState:
@@ -93,13 +132,30 @@ class _Watch:
         """Take in one frame; the match when the rule fires on it."""
         match = self._condition.match(detections)
         self._matched.append(match is not None)
-        if match is None or self.state != "firing" or self._cooling(monotonic):
-            return None
-        self._fired_at = monotonic
-        return match
+        self._looked_at = monotonic
+        cooldown_s = self._cooldown(monotonic)
+        if match is not None and self.state == "firing" and not cooldown_s:
+            self._fired_at, self._candidate = monotonic, None
+            return match
+        if self._condition.concerns(detections):
+            hits = sum(self._matched)
+            self._candidate = Candidate(monotonic, tuple(detections), match is not None, hits, cooldown_s)
+        return None
 
-    def _cooling(self, monotonic: float) -> bool:
-        return self._fired_at is not None and monotonic - self._fired_at < self.rule.cooldown_s
+    def memory(self, monotonic: float) -> Memory:
+        return Memory(
+            rule=self.rule,
+            state=self.state,
+            hits=sum(self._matched),
+            cooldown_s=self._cooldown(monotonic),
+            looked_at=self._looked_at,
+            fired_at=self._fired_at,
+            candidate=self._candidate,
+        )
+
+    def _cooldown(self, monotonic: float) -> float:
+        """The seconds of quiet that are left."""
+        return 0.0 if self._fired_at is None else max(0.0, self.rule.cooldown_s - (monotonic - self._fired_at))
 
 
 class RuleEngine:
@@ -135,6 +191,17 @@ class RuleEngine:
         """
         fired = [(watch.rule, watch.look(detections, monotonic)) for watch in self._watches]
         return tuple(self._alert(rule, match, now, frame_id) for rule, match in fired if match is not None)
+
+    def replace(self, rules: Sequence[Rule]) -> None:
+        """Go on with ``rules``; one that was there already, the same in every field, keeps what it remembers."""
+        kept = {watch.rule.name: watch for watch in self._watches}
+        self._watches = tuple(
+            kept[rule.name] if rule.name in kept and kept[rule.name].rule == rule else _Watch(rule) for rule in rules
+        )
+
+    def memories(self, monotonic: float) -> tuple[Memory, ...]:
+        """What each rule remembers at the time ``monotonic``, in their order."""
+        return tuple(watch.memory(monotonic) for watch in self._watches)
 
     @property
     def states(self) -> Mapping[str, RuleState]:
