@@ -7,19 +7,25 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from edge.config import Config
+from edge.errands import Errands
 from edge.rules.engine import RuleEngine, crime_relevant
+from edge.rules.explain import Explanation, explain
 from edge.types import Detection, Frame, Latency, Result, Status
 from edge.workers import Latest
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
+ASK_S = 3.0  # within what a client waits for; one look takes far less, also on a slow board
 POLL_S = 0.25  # how often a waiting loop looks whether it is blind, idle or told to stop
 
 
 class SeesFrames(Protocol):
     """What the pipeline needs of a detector."""
+
+    score_threshold: float
 
     def detect(self, frame: Frame) -> tuple[Detection, ...]:
         """The objects in the frame, best first."""
@@ -39,6 +45,11 @@ class Pipeline:
 
     With no frame to report (camera lost, or slower than ``stream.heartbeat_s``) a result without a frame says why, at
     once when the view changes and then at least every ``heartbeat_s``.
+
+    ``newest`` is the last result with a frame, ``looked`` the number of frames looked at.
+
+    Synchronization: run belongs to one thread, which owns detector and rules; ask, apply, explain, newest and looked
+    may be used from any other.
     """
 
     def __init__(
@@ -54,6 +65,8 @@ class Pipeline:
         max_frames: int | None = None,
     ) -> None:
         self.looked = 0
+        self.newest: Result | None = None
+        self._errands = Errands("inference thread")
         self._slot = slot
         self._detector = detector
         self._engine = RuleEngine(config.alerts.rules, camera_id=config.device.camera_id)
@@ -71,11 +84,46 @@ class Pipeline:
         self._last_view: tuple[Status, str] = ("ok", "")
 
     def run(self, stopping: threading.Event) -> None:
+        try:
+            self._watch(stopping)
+        finally:
+            self._errands.close()
+
+    def ask(self, work: Callable[[], T], timeout: float = ASK_S) -> T:
+        """What ``work`` returns or raises, done by the loop's thread between two frames, also while there are none.
+
+        Raises EdgeError when the loop does not get to it within ``timeout`` seconds; then it is never done.
+        """
+        return self._errands.ask(work, timeout)
+
+    def apply(self, config: Config) -> None:
+        """Take over the score threshold, the rules and the crime-relevant classes; waits as ask does, and raises so.
+
+        A rule that stays the same goes on with what it remembers.
+        """
+        self.ask(lambda: self._apply(config))
+
+    def explain(self) -> tuple[Explanation, ...]:
+        """How each rule stands, and why its last candidate did not fire; waits as ask does, and raises so."""
+        return self.ask(self._explain)
+
+    def _explain(self) -> tuple[Explanation, ...]:
+        now = time.monotonic()
+        return tuple(explain(memory, now) for memory in self._engine.memories(now))
+
+    def _apply(self, config: Config) -> None:
+        self._detector.score_threshold = config.detector.score_threshold
+        self._relevant = config.alerts.crime_relevant
+        self._engine.replace(config.alerts.rules)
+
+    def _watch(self, stopping: threading.Event) -> None:
         while not stopping.is_set() and self.looked != self._max_frames:
+            self._errands.serve()
             due = self._last_result + self._heartbeat_s - time.monotonic()
             frame = self._slot.take(min(POLL_S, max(0.0, due)))
             if frame is not None:
-                self._publish(self._look(frame))
+                self.newest = self._look(frame)
+                self._publish(self.newest)
             elif self._slot.closed:
                 return
             else:

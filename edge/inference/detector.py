@@ -67,6 +67,15 @@ class Detector:
         self._unnamed: set[int] = set()
 
     @property
+    def score_threshold(self) -> float:
+        """Detections below this score are left out; the owner thread may set it between two frames."""
+        return self._decoder.score_threshold
+
+    @score_threshold.setter
+    def score_threshold(self, value: float) -> None:
+        self._decoder.score_threshold = value
+
+    @property
     def class_names(self) -> Mapping[int, str]:
         """The names of the model's classes by their ids; empty where no labels are known."""
         return self._labels.names

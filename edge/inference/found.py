@@ -31,6 +31,8 @@ def sane(scores: NDArray[np.float32], boxes: NDArray[np.float32]) -> NDArray[np.
 
 
 class Decoder(Protocol):
-    """Reads a model's raw outputs."""
+    """Reads a model's raw outputs; what scores less than ``score_threshold``, which may change, is left out."""
+
+    score_threshold: float
 
     def decode(self, outputs: Sequence[Array]) -> Found: ...

@@ -33,13 +33,13 @@ class SsdDecoder:
     def __init__(self, tensors: Sequence[Tensor], places: Places, threshold: float, limit: int) -> None:
         self._tensors = tensors
         self._places = places
-        self._threshold = threshold
+        self.score_threshold = threshold
         self._limit = limit
 
     def decode(self, outputs: Sequence[Array]) -> Found:
         boxes, classes, scores, number = (self._tensors[place].real(outputs[place]) for place in self._places)
         boxes, classes, scores = boxes.reshape(-1, 4), classes.reshape(-1), scores.reshape(-1)
-        valid = scores >= self._threshold
+        valid = scores >= self.score_threshold
         valid &= sane(scores, boxes) & (classes >= 0) & (classes < _MOST_CLASSES)
         if number.reshape(-1)[0] < len(valid):  # not so when it is a NaN: then the scores alone decide
             valid[int(max(0, number.reshape(-1)[0])) :] = False

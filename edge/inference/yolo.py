@@ -50,7 +50,7 @@ class YoloDecoder:
         self._layout = layout
         self._size = np.array([*input_size, *input_size], np.float32)  # width, height, width, height
         self._in_pixels = tensor.quantized and tensor.real_range[1] > 2
-        self._score_threshold = score_threshold
+        self.score_threshold = score_threshold
         self._iou_threshold = iou_threshold
         self._limit = limit
 
@@ -65,7 +65,7 @@ class YoloDecoder:
         if self._layout.objectness:
             scores = scores * self._tensor.real(rows[4, anchors])
         boxes = self._tensor.real(rows[:4, anchors].T)
-        valid = (scores >= self._score_threshold) & sane(scores, boxes)
+        valid = (scores >= self.score_threshold) & sane(scores, boxes)
         boxes, scores, class_ids = boxes[valid], np.minimum(scores[valid], 1), class_ids[valid]
         kept = self._suppress(corners := self._corners(boxes), scores, class_ids)
         return Found(corners[kept], scores[kept], class_ids[kept])
@@ -74,7 +74,7 @@ class YoloDecoder:
         """Anchors with a class score, in YOLOv5 with an objectness, of at least the threshold."""
         best = rows[4] if self._layout.objectness else np.fmax.reduce(rows[4:], axis=0)
         # The product's rounding is left to the float comparison that follows.
-        return np.flatnonzero(self._tensor.at_least(best, self._score_threshold))
+        return np.flatnonzero(self._tensor.at_least(best, self.score_threshold))
 
     def _corners(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
         self._in_pixels = self._in_pixels or bool((boxes[:, :2] > 2).any())  # centres in 0..1 never are

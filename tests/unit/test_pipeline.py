@@ -10,6 +10,7 @@ import pytest
 
 from edge.config import Alerts, Config, Device, Rule
 from edge.configure import load_config
+from edge.errors import EdgeError
 from edge.geometry import Box
 from edge.pipeline import Pipeline, View
 from edge.types import Detection, Frame, Result
@@ -25,6 +26,7 @@ class Eye:
 
     def __init__(self, *detections: Detection) -> None:
         self.detections = detections
+        self.score_threshold = 0.4
 
     def detect(self, frame: Frame) -> tuple[Detection, ...]:
         assert frame.image.shape == (9, 16, 3)
@@ -159,3 +161,53 @@ def test_a_detector_that_raises_ends_the_worker() -> None:
     assert bench.worker.join(5)
     assert str(bench.worker.error) == "the interpreter is gone at frame 1"
     assert bench.results == []
+
+
+ARMED = Rule(name="armed", level="critical", any=("knife",), all=("person",), hold_hits=2, hold_frames=3)
+
+
+def test_settings_change_between_two_frames_and_rules_that_stay_remember() -> None:
+    bench = Bench(Config(alerts=Alerts(crime_relevant=("knife",), rules=(ARMED,))), Eye(KNIFE, PERSON))
+    bench.worker.start()
+    bench.feed(1)
+    wait_until(lambda: bench.results)
+    extra = Rule(name="extra", level="low", any=("knife",), hold_hits=1, hold_frames=1)
+    changed = load_config(None, {}, ["detector.score_threshold=0.7", 'alerts.crime_relevant=["person"]'])
+    changed = Config(detector=changed.detector, alerts=Alerts(crime_relevant=("person",), rules=(extra, ARMED)))
+    bench.pipeline.apply(changed)
+    bench.feed(1, first=2)
+    wait_until(lambda: len(bench.results) == 2)
+    bench.worker.stop()
+    assert bench.worker.join(5)
+    assert bench.pipeline._detector.score_threshold == 0.7
+    assert [result.crime_relevant for result in bench.results] == [(True, False), (False, True)]
+    assert [alert.rule for alert in bench.results[1].alerts] == ["extra", "armed"], "one hit was remembered"
+
+
+def test_it_answers_while_the_camera_is_lost_and_not_after_its_end() -> None:
+    bench = Bench(Config(alerts=Alerts(rules=(ARMED,))), Eye(KNIFE))
+    bench.view = View("blind", "camera lost: unplugged", live=True)
+    bench.worker.start()
+    assert [each.reason for each in bench.pipeline.explain()] == ["no frame was looked at yet"]
+    bench.feed(1)
+    wait_until(lambda: bench.pipeline.newest is not None)
+    (told,) = bench.pipeline.explain()
+    assert (told.name, told.state, told.reason) == ("armed", "inactive", "no person")
+    assert bench.pipeline.ask(lambda: threading.get_ident()) == bench.worker._thread.ident
+    bench.worker.stop()
+    assert bench.worker.join(5)
+    with pytest.raises(EdgeError, match="the inference thread has ended"):
+        bench.pipeline.explain()
+
+
+def test_the_newest_result_with_a_frame_is_kept() -> None:
+    bench = Bench(load_config(None, {}, ["stream.heartbeat_s=0.5"]), Eye())
+    bench.worker.start()
+    bench.feed(2)
+    wait_until(lambda: len(bench.results) >= 3)
+    bench.worker.stop()
+    assert bench.worker.join(5)
+    assert bench.results[-1].frame is None
+    assert bench.pipeline.newest in bench.results
+    assert bench.pipeline.newest is not None
+    assert bench.pipeline.newest.frame is not None
