@@ -141,7 +141,7 @@ class App:
         if not source.live:
             capture.start()
         logger.info("source %s", source.name)
-        encoder = VideoEncoder(config.video, self.hub.wants_video, self.hub.publish_video)
+        encoder = VideoEncoder(config.video, self.hub.looks, self.hub.publish_video)
         pipeline = self._build_pipeline(slot, capture, encoder)
         self._open_buzzer()
         self._parts["stream"] = self.server
