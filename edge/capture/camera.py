@@ -15,6 +15,7 @@ from edge.types import Frame
 from edge.workers import Latest
 
 logger = logging.getLogger(__name__)
+POLL_S = 0.2  # how soon a wait notices that the source is to be opened again
 LATE_S = 1.0  # a recording that fell this far behind its own pace starts a new count instead of racing
 
 
@@ -35,7 +36,8 @@ class CaptureLoop:
     A source that fails is closed and started again after a wait that doubles up to ``retry_max_s``; one whose
     ``reopens`` are used up raises CaptureError, which ends the program.
 
-    Synchronization: ``state``, ``captured`` and ``live`` may be read from any thread; run belongs to one.
+    Synchronization: ``state``, ``captured`` and ``live`` may be read, and restart called, from any thread; run belongs
+    to one.
     """
 
     def __init__(self, source: Source, settings: Camera, slot: Latest[Frame]) -> None:
@@ -48,6 +50,8 @@ class CaptureLoop:
         self._waits = settings.unpaced and not source.live
         self._retry_s = settings.retry_min_s
         self._started = False
+        self._restart = threading.Event()
+        self._restarts = 0
         self._first: Picture | None = None
         self._due = self._running_since = 0.0
 
@@ -60,9 +64,25 @@ class CaptureLoop:
         self._first = None if self._source.live else self._source.read()
         self._started = True
 
+    def restart(self) -> None:
+        """Have the source closed and opened again, soon; it is no loss. A call that the driver hangs in ends first.
+
+        Raises CaptureError for a recording, after the end, and for a source that may not be opened again.
+        """
+        name = self._source.name
+        if not self._source.live and self._settings.source != "scene":
+            raise CaptureError(f"{name}: is a recording; only a camera or the scene can be opened again")
+        if self.state.phase == "ended":
+            raise CaptureError(f"{name}: has ended; restart preact-edge")
+        if self._used_up(self._restarts + self.state.losses + 1):
+            raise CaptureError(f"{name}: cannot be opened again in one run of the program; restart preact-edge")
+        self._restart.set()
+
     def run(self, stopping: threading.Event) -> None:
         try:
             while not stopping.is_set():
+                if self._restart.is_set():
+                    self._close_to_restart()
                 try:
                     self._play(stopping)
                 except SourceEnded as end:
@@ -71,7 +91,7 @@ class CaptureLoop:
                     return
                 except CaptureError as error:
                     self._lose(error)
-                    stopping.wait(self._retry_s)
+                    self._wait(stopping, self._retry_s)
                     self._retry_s = min(2 * self._retry_s, self._settings.retry_max_s)
         finally:
             self._source.close()
@@ -82,7 +102,7 @@ class CaptureLoop:
             self._enter("opening", self.state.reason)
             self.start()
         self._due = time.monotonic()
-        while not stopping.is_set():
+        while not stopping.is_set() and not self._restart.is_set():
             self._pace(stopping)
             picture, self._first = self._first or self._source.read(), None
             if self.state.phase != "running":
@@ -96,7 +116,7 @@ class CaptureLoop:
         if not self._waits:
             self._slot.put(frame)
             return
-        while not self._slot.hand(frame, timeout=0.2) and not stopping.is_set():
+        while not self._slot.hand(frame, timeout=POLL_S) and not (stopping.is_set() or self._restart.is_set()):
             pass
 
     def _pace(self, stopping: threading.Event) -> None:
@@ -105,10 +125,31 @@ class CaptureLoop:
             return
         now = time.monotonic()
         if now < self._due:
-            stopping.wait(self._due - now)
+            self._wait(stopping, self._due - now)
         elif now - self._due > LATE_S:
             self._due = now
         self._due += 1 / self._source.fps
+
+    def _wait(self, stopping: threading.Event, seconds: float) -> None:
+        """Wait so long, or until told to stop or to restart."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and not self._restart.is_set():
+            if stopping.wait(min(left, POLL_S)):
+                return
+
+    def _close_to_restart(self) -> None:
+        self._restart.clear()
+        self._restarts += 1
+        logger.info("camera %s: is opened again, as asked", self._source.name)
+        self._source.close()
+        self._started = False
+        self._first = None
+        self._retry_s = self._settings.retry_min_s
+        self._enter("opening", "it is opened again, as asked")
+
+    def _used_up(self, times: int) -> bool:
+        """Whether the source may not be opened again so many times."""
+        return self._source.reopens is not None and times > self._source.reopens
 
     def _found(self, picture: Picture) -> None:
         height, width = picture.image.shape[:2]
@@ -122,8 +163,7 @@ class CaptureLoop:
         losses = self.state.losses + 1
         if self.state.phase == "running" and time.monotonic() - self._running_since > self._settings.retry_max_s:
             self._retry_s = self._settings.retry_min_s  # it ran well for a while: not one that comes and goes
-        limit = self._source.reopens
-        if limit is not None and losses > limit:
+        if self._used_up(losses + self._restarts):
             raise error
         if str(error) != self.state.reason:
             logger.error("camera lost: %s; trying again, first in %g s", error, self._retry_s)

@@ -378,3 +378,99 @@ def test_stop_interrupts_the_wait_before_a_retry() -> None:
     wait_until(lambda: capture.state.phase == "lost")
     worker.stop()
     assert worker.join(5)
+
+
+class Endless(Script):
+    """A source that gives pictures without end."""
+
+    def __init__(self, *, live: bool = True, reopens: int | None = None) -> None:
+        super().__init__([], live=live, reopens=reopens)
+        self.fault: CaptureError | None = None
+        self.reads = 0
+
+    def read(self) -> Picture:
+        self.reads += 1
+        if self.fault is not None:
+            raise self.fault
+        return Picture(picture(1))
+
+
+def running(source: Script, settings: Camera = FAST) -> tuple[CaptureLoop, Worker]:
+    capture = CaptureLoop(source, settings, Latest())
+    worker = Worker("capture", capture.run)
+    worker.start()
+    return capture, worker
+
+
+def end(worker: Worker) -> None:
+    worker.stop()
+    assert worker.join(5)
+
+
+def test_a_camera_is_opened_again_when_asked_and_that_is_no_loss() -> None:
+    source = Endless()
+    capture, worker = running(source)
+    wait_until(lambda: capture.state.phase == "running")
+    capture.restart()
+    wait_until(lambda: source.starts == 2 and capture.state.phase == "running")
+    assert source.closes == 1
+    assert capture.state.losses == 0
+    end(worker)
+
+
+def test_a_lost_camera_is_opened_again_at_once_when_asked() -> None:
+    source = Endless()
+    source.fault = CaptureError("down")
+    capture, worker = running(source, Camera(retry_min_s=60, retry_max_s=60))
+    wait_until(lambda: capture.state.phase == "lost")
+    source.fault = None
+    capture.restart()
+    wait_until(lambda: capture.state.phase == "running", timeout=20)
+    assert (source.starts, capture.state.losses) == (2, 1)
+    end(worker)
+
+
+def test_the_scene_is_opened_again_while_it_waits_for_its_next_picture() -> None:
+    source = Endless(live=False)
+    source.fps = 0.01
+    capture, worker = running(source, Camera(source="scene"))
+    wait_until(lambda: source.reads == 1 and capture.state.phase == "running")
+    capture.restart()
+    wait_until(lambda: source.starts == 2, timeout=20)
+    end(worker)
+
+
+def test_the_scene_is_opened_again_while_nobody_takes_its_picture() -> None:
+    source = Endless(live=False)
+    capture, worker = running(source, Camera(source="scene", unpaced=True))
+    wait_until(lambda: capture.captured == 2)
+    capture.restart()
+    wait_until(lambda: source.starts == 2)
+    end(worker)
+
+
+def test_a_recording_is_not_opened_again() -> None:
+    capture = CaptureLoop(Script([1], live=False), Camera(source="a.mp4"), Latest())
+    with pytest.raises(CaptureError, match="script: is a recording; only a camera or the scene"):
+        capture.restart()
+
+
+def test_what_has_ended_is_not_opened_again() -> None:
+    capture = CaptureLoop(Script([1], live=True), FAST, Latest())
+    capture.run(threading.Event())
+    with pytest.raises(CaptureError, match="script: has ended; restart preact-edge"):
+        capture.restart()
+
+
+def test_restarts_use_up_what_a_source_allows() -> None:
+    """Or restart_camera would make picamera2 leak until the board has no memory left."""
+    source = Endless(reopens=1)
+    capture, worker = running(source)
+    wait_until(lambda: capture.state.phase == "running")
+    capture.restart()
+    wait_until(lambda: source.starts == 2 and capture.state.phase == "running")
+    with pytest.raises(CaptureError, match="cannot be opened again in one run"):
+        capture.restart()
+    source.fault = CaptureError("gone")
+    assert worker.join(5)
+    assert str(worker.error) == "gone", "systemd is to start the program again"
