@@ -27,6 +27,7 @@ def parser() -> argparse.ArgumentParser:
     _add_detect(commands.add_parser("detect", help="run the detector on pictures"))
     _add_watch(commands.add_parser("watch", help="show a device's stream; connect again whenever it is lost"))
     _add_models(commands.add_parser("models", help="list, pull and verify detector models"))
+    _add_certs(commands.add_parser("certs", help="make and show certificates and login keys for a fleet of devices"))
     _add_config_options(commands.add_parser("selftest", help="prove that this device finds what it must find"))
     commands.add_parser("version", help="the version of this program and of what it uses")
     return top
@@ -125,6 +126,37 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     for action in (listing, pull, verify, path):
         _add_config_options(action)
         action.add_argument("--store", metavar="DIR", help="where pulled models lie, instead of storage.models_dir")
+
+
+def _add_certs(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True)
+
+    def add(name: str, about: str, *places: str) -> argparse.ArgumentParser:
+        action = actions.add_parser(name, help=about)
+        for place in places:
+            action.add_argument(place.lower(), metavar=place, type=Path if place in ("DIR", "OUT_DIR") else str)
+        return action
+
+    add("ca", "make a fleet's authority in DIR", "DIR")
+    device = add("device", "make a device's certificate, and its key unless it sent a request", "DIR", "DEVICE_ID")
+    request = add("request", "on the device: make its key, and a request for `device --csr`", "DEVICE_ID", "OUT_DIR")
+    backend = add("backend", "make the certificate and key of a backend or another client", "DIR", "NAME")
+    pinned = add("self-signed", "make a device's key and a certificate without authority", "DEVICE_ID", "OUT_DIR")
+    revoke = add("revoke", "put certificates on the list of revoked ones; none given: date the list anew", "DIR")
+    revoke.add_argument("certificates", nargs="*", metavar="CERT", type=Path)
+    add("show", "what a certificate says").add_argument("certificate", metavar="CERT", type=Path)
+    key = add("key", 'make a login key for auth = "hmac"', "NAME")
+    key.add_argument("--append", type=Path, metavar="FILE", help="add it to this file of login keys, not to the screen")
+    for action in (backend, key):
+        action.add_argument("--role", choices=("viewer", "control"), required=True, help="what its owner may do")
+    for action in (device, backend):
+        action.add_argument("--csr", type=Path, metavar="FILE", help="a request made where the key stays")
+    for action in (device, backend, pinned):
+        action.add_argument("--host", action="append", default=[], metavar="NAME", help="host name or address in it")
+    for action in (device, backend, pinned, revoke):
+        action.add_argument("--days", type=_count, default=825, metavar="N", help="good for N days, 825 unless given")
+    for action in (device, backend, pinned, request):
+        action.add_argument("--renew", action="store_true", help="make it anew for the key that is there")
 
 
 def _seconds(text: str) -> float:

@@ -11,6 +11,7 @@
     │   └── ProtocolError(ValueError)  a peer sent bytes that are no protocol message
     ├── PinError(OSError)              a GPIO pin cannot be used
     ├── StateError(OSError)            the state folder cannot be written or read
+    ├── SecurityError(ValueError)      a certificate, key, login or list of revoked ones cannot be used
     └── WorkerDied(RuntimeError)       a thread of the program ended with an exception
 
 A message is one line: what is wrong, with the name of the thing, then what to do about it.
@@ -61,6 +62,10 @@ class PinError(EdgeError, OSError):
 
 class StateError(EdgeError, OSError):
     pass
+
+
+class SecurityError(EdgeError, ValueError):
+    exit_code = 2
 
 
 class WorkerDied(EdgeError, RuntimeError):

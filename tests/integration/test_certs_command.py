@@ -1,0 +1,225 @@
+"""``preact-edge certs`` as a user calls it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge.config import Security
+from edge.security.keys import LoginKeys
+from edge.security.tls import TlsContexts
+from tests.certificates import handshake
+from tests.support import ROOT
+
+
+def certs(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "edge", "certs", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+
+
+def done(*arguments: str | Path) -> str:
+    found = certs(*arguments)
+    assert (found.returncode, found.stderr) == (0, ""), found.stderr
+    return found.stdout
+
+
+def failed(*arguments: str | Path) -> str:
+    found = certs(*arguments)
+    assert (found.returncode, found.stdout) == (2, "")
+    assert found.stderr.startswith("preact-edge: ")
+    assert found.stderr.count("\n") == 1, found.stderr
+    return found.stderr.removeprefix("preact-edge: ")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "the fleet"
+    done("ca", made)
+    return made
+
+
+def openssl(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    if not shutil.which("openssl"):
+        pytest.skip("needs the openssl command")
+    return subprocess.run(["openssl", *map(str, arguments)], capture_output=True, text=True, check=False)
+
+
+def settings(folder: Path, stem: str) -> Security:
+    pem, key = str(folder / f"{stem}.pem"), str(folder / f"{stem}.key")
+    return Security(certificate=pem, private_key=key, ca=str(folder / "ca.pem"))
+
+
+def test_a_fleet_from_nothing_to_a_handshake_and_a_revocation(folder):
+    told = done("device", folder, "door-3", "--host", "door.local", "--host", "192.0.2.7", "--host", "2001:db8::1")
+    assert f"wrote {folder}/device-door-3.key   (secret)\nwrote {folder}/device-door-3.pem\n" in told
+    for line in ('id = "door-3"', 'certificate = "/etc/preact-edge/device-door-3.pem"', 'auth = "mtls"', "tls = true"):
+        assert line in told
+    done("backend", folder, "main", "--role", "control")
+    device, backend = TlsContexts(settings(folder, "device-door-3")), TlsContexts(settings(folder, "backend-main"))
+    seen = handshake(device.server("mtls"), backend.client())
+    assert device.peer(seen.by_server).role == "control"
+    assert backend.peer(seen.by_client).device_id == "door-3"
+    handshake(backend.server("mtls"), device.client())
+    assert "It names 1 certificate and" in done("revoke", folder, folder / "backend-main.pem")
+    assert "It names 1 certificate and" in done("revoke", folder, folder / "backend-main.pem")
+    assert "It names 2 certificates and" in done("revoke", folder, folder / "device-door-3.pem", "--days", "9")
+    assert "It names 2 certificates and is good for 825 days" in done("revoke", folder)
+
+
+def test_what_openssl_says_of_it(folder):
+    done("device", folder, "door-3", "--host", "door.local")
+    done("backend", folder, "main", "--role", "viewer")
+    ca, crl, device = folder / "ca.pem", folder / "crl.pem", folder / "device-door-3.pem"
+    strict = ("verify", "-x509_strict", "-CAfile", ca, "-CRLfile", crl, "-crl_check")
+    for purpose in ("sslserver", "sslclient"):
+        for file in (device, folder / "backend-main.pem"):
+            assert openssl(*strict, "-purpose", purpose, file).returncode == 0
+    assert "revoked" not in openssl(*strict, device).stderr
+    done("revoke", folder, device)
+    assert "certificate revoked" in openssl(*strict, device).stderr
+    assert openssl(*strict, folder / "backend-main.pem").returncode == 0
+    text = openssl("x509", "-in", device, "-noout", "-text").stdout
+    assert "URI:urn:preact-edge:device:door-3, DNS:door.local" in text
+    assert "ASN1 OID: prime256v1" in text
+
+
+def test_secrets_are_their_owners_alone(folder, tmp_path):
+    done("device", folder, "door-3")
+    done("request", "door-4", tmp_path / "on the device")
+    done("self-signed", "door-5", tmp_path / "pinned")
+    done("key", "a", "--role", "viewer", "--append", tmp_path / "keys.toml")
+    secrets = [*tmp_path.rglob("*.key"), tmp_path / "keys.toml"]
+    assert len(secrets) == 5
+    assert {path.stat().st_mode & 0o777 for path in secrets} == {0o600}
+
+
+def test_a_device_whose_key_never_leaves_it(folder, tmp_path):
+    own = tmp_path / "on the device"
+    assert "certs device DIR 'door-4' --csr device.csr" in done("request", "door-4", own)
+    told = done("device", folder, "door-4", "--csr", own / "device.csr")
+    assert "(secret)" not in told
+    assert not list(folder.glob("device-*.key"))
+    shutil.copy(folder / "device-door-4.pem", own / "device.pem")
+    shutil.copy(folder / "ca.pem", own / "ca.pem")
+    contexts = TlsContexts(settings(own, "device"))
+    assert contexts.warnings("door-4") == ()
+    key = (own / "device.key").read_bytes()
+    done("request", "door-4", own, "--renew")
+    done("device", folder, "door-4", "--csr", own / "device.csr", "--renew")
+    assert (own / "device.key").read_bytes() == key
+    shutil.copy(folder / "device-door-4.pem", own / "device.pem")
+    assert contexts.reload()
+
+
+def test_a_request_for_another_name_or_none_at_all(folder, tmp_path):
+    done("request", "door-4", tmp_path)
+    assert "asks for urn:preact-edge:device:door-4, not for urn:preact-edge:device:door-5" in failed(
+        "device", folder, "door-5", "--csr", tmp_path / "device.csr"
+    )
+    assert "it is no certificate request" in failed("device", folder, "door-5", "--csr", folder / "ca.pem")
+    assert "cannot be read: No such file" in failed("device", folder, "door-5", "--csr", tmp_path / "none")
+
+
+def test_a_request_asks_and_does_not_decide(folder, tmp_path):
+    """A request that names a role gets a device's certificate, without it."""
+    done("request", "door-4", tmp_path)
+    altered = openssl(
+        *("req", "-new", "-key", tmp_path / "device.key", "-subj", "/CN=door-4/OU=control", "-out"),
+        *(tmp_path / "altered.csr", "-addext", "subjectAltName=DNS:elsewhere"),
+    )
+    assert altered.returncode == 0, altered.stderr
+    done("device", folder, "door-4", "--csr", tmp_path / "altered.csr")
+    shown = done("show", folder / "device-door-4.pem")
+    assert "subject  CN=door-4\n" in shown
+    assert "elsewhere" not in shown
+    assert "role" not in shown
+
+
+def test_a_pinned_device(tmp_path):
+    told = done("self-signed", "door-5", tmp_path / "pinned", "--host", "door.local")
+    fingerprint = next(line for line in told.splitlines() if line.startswith("SHA-256")).rsplit(" ", 1)[1]
+    assert f"sha256   {fingerprint}" in done("show", tmp_path / "pinned" / "device.pem")
+    pinned = openssl("x509", "-in", tmp_path / "pinned" / "device.pem", "-noout", "-fingerprint", "-sha256").stdout
+    assert pinned.strip().split("=")[1] == fingerprint
+    key = (tmp_path / "pinned" / "device.key").read_bytes()
+    renewed = done("self-signed", "door-5", tmp_path / "pinned", "--renew")
+    assert fingerprint not in renewed
+    assert (tmp_path / "pinned" / "device.key").read_bytes() == key
+    assert "hosts    door.local" in done("show", tmp_path / "pinned" / "device.pem")
+
+
+def test_nothing_is_overwritten(folder, tmp_path):
+    done("device", folder, "door-3", "--host", "door.local")
+    done("self-signed", "door-5", tmp_path / "pinned")
+    done("request", "door-4", tmp_path / "own")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    again = (
+        ("ca", folder),
+        ("device", folder, "door-3"),
+        ("self-signed", "door-5", tmp_path / "pinned"),
+        ("request", "door-4", tmp_path / "own"),
+    )
+    for arguments in again:
+        assert "exists already and is left as it is" in failed(*arguments)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_renewed_certificate_keeps_key_hosts_and_its_predecessor(folder):
+    done("device", folder, "door-3", "--host", "door.local")
+    old = (folder / "device-door-3.pem").read_bytes()
+    done("device", folder, "door-3", "--renew", "--days", "10")
+    assert "hosts    door.local" in done("show", folder / "device-door-3.pem")
+    TlsContexts(settings(folder, "device-door-3"))
+    (kept,) = folder.glob("device-door-3.*.pem")
+    assert kept.read_bytes() == old
+    done("revoke", folder, kept)
+    assert "nothing.pem: cannot be read" in failed("revoke", folder, folder / "nothing.pem")
+    assert "device-door-9.pem: cannot be read" in failed("device", folder, "door-9", "--renew")
+
+
+def test_a_login_key(tmp_path):
+    block = done("key", "backend-1", "--role", "viewer")
+    assert block.startswith('[keys.backend-1]\nrole = "viewer"\nsecret = "')
+    file = tmp_path / "keys.toml"
+    told = done("key", "desk.2", "--role", "control", "--append", file)
+    key = LoginKeys(str(file)).get("desk.2")
+    assert key is not None
+    assert key.role == "control"
+    assert key.secret.hex() not in told
+    assert "has a key desk.2 already" in failed("key", "desk.2", "--role", "viewer", "--append", file)
+    assert "a name may have" in failed("key", "two words", "--role", "viewer")
+
+
+def test_wrong_uses_are_one_clear_line(folder, tmp_path):
+    assert "make an authority with: preact-edge certs ca DIR" in failed("device", tmp_path / "empty", "door-3")
+    assert "is neither an address nor a host name" in failed("device", folder, "door-3", "--host", "two words")
+    assert "is no name for a certificate" in failed("device", folder, "")
+    assert "is no name for a certificate" in failed("request", "a\nb", tmp_path / "own")
+    assert "36525 at most" in failed("device", folder, "door-3", "--days", "9999999999")
+    assert "36525 at most" in failed("revoke", folder, "--days", "9999999999")
+    assert "it holds no certificate" in failed("show", folder / "ca.key")
+    assert [path.name for path in folder.iterdir() if path.name.startswith("device")] == []
+    other = tmp_path / "other"
+    done("ca", other)
+    done("device", other, "door-3")
+    assert "is not of the authority" in failed("revoke", folder, other / "device-door-3.pem")
+    (folder / "ca.key").chmod(0o644)
+    assert "every user of this machine may open it" in failed("device", folder, "door-3")
+    (folder / "ca.key").write_bytes((other / "ca.key").read_bytes())
+    (folder / "ca.key").chmod(0o600)
+    assert "ca.key: is not the key of" in failed("device", folder, "door-3")
+
+
+@pytest.mark.parametrize("name", ["../up", "a/b", "..", "Tür 3", "x" * 80])
+def test_a_name_is_no_path(folder, name):
+    before = set(folder.parent.iterdir())
+    done("device", folder, name)
+    assert set(folder.parent.iterdir()) == before
+    (made,) = folder.glob("device-*.pem")
+    assert f"device   {name}\n" in done("show", made)
+    contexts = TlsContexts(settings(folder, made.stem))
+    assert contexts.warnings(name) == ()
