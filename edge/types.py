@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -125,12 +125,19 @@ class Result:
     model: str
     reason: str = ""
     frame: Frame | None = None
-    frame_size: tuple[int, int] = (0, 0)  # width, height: the last frame's where there is none
+    frame_size: tuple[int, int] = (0, 0)  # width, height of the frame: of the last one where there is none
     detections: tuple[Detection, ...] = ()
     crime_relevant: tuple[bool, ...] = ()
     alerts: tuple[Alert, ...] = ()
     latency: Latency | None = None
     dropped: int = 0
+
+    def without_pixels(self) -> Result:
+        """The same result without the picture itself, which is thousands of times larger than all the rest."""
+        if self.frame is None:
+            return self
+        frame = Frame(self.frame.sequence, self.frame.captured_at, self.frame.monotonic, np.empty((0, 0, 3), np.uint8))
+        return replace(self, frame=frame, frame_size=(self.frame.width, self.frame.height))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,20 @@ from typing import Any, cast
 
 import numpy as np
 
-from edge.config import Listener, Stream
+from edge.config import Listener, Stream, Video
 from edge.geometry import Box
+from edge.stream.answers import Answers
+from edge.stream.desk import Desk
+from edge.stream.dialogue import Services
 from edge.stream.hub import Hub
+from edge.stream.mailbox import Form
+from edge.stream.reception import Reception, Trust
 from edge.stream.server import StreamServer
+from edge.stream.session import Session
+from edge.stream.transport import prepare
 from edge.types import Alert, Detection, Frame, Latency, Result, VideoFrame
 from edge.wire.framing import ByteOrder
-from edge.wire.messages import AlertsMode, Identity
+from edge.wire.messages import AlertsMode, Identity, Terms
 from tests.support import wait_until
 
 IDENTITY = Identity("edge-01", "main")
@@ -84,16 +91,41 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(*listeners: Listener, alerts: AlertsMode = "separate", **limits: Any) -> Iterator[Served]:
-    """A server on free ports of 127.0.0.1, closed at the end."""
-    hub = Hub(IDENTITY, alerts)
+def serving(
+    *listeners: Listener, alerts: AlertsMode = "separate", parts: dict[str, Any] | None = None, **limits: Any
+) -> Iterator[Served]:
+    """A server on free ports of 127.0.0.1, closed at the end; ``parts`` are further arguments of StreamServer."""
+    parts = dict(parts or {})
+    hub = parts.pop("hub", None) or Hub(IDENTITY, alerts)
     chosen = listeners or (Listener(host="127.0.0.1", port=0),)
-    server = StreamServer(chosen, Stream(alerts=alerts, **limits), hub)
+    server = StreamServer(chosen, Stream(alerts=alerts, **limits), hub, **parts)
     server.start()
     try:
         yield Served(hub, server)
     finally:
         server.close()
+
+
+@dataclass
+class Gate:
+    """Lets everybody in."""
+
+    terms: Terms
+    form: Form
+    tls: bool = False
+    dialled: bool = False
+
+    def enter(self, session: Session, host: str) -> None:
+        """There is always a place."""
+
+
+def make_session(sock: socket.socket, hub: Hub, *, video: bool = False, now: float = 0.0) -> Session:
+    """A session of the plain stream on a socket of one's own, with no thread behind it."""
+    prepare(sock)
+    desk = Desk("unused", lambda _: None)
+    services = Services(hub, Video(), None, dict, Answers({}, desk), desk)
+    gate = Gate(Terms("test", "none", 4.0), Form("length", "big", video))
+    return Reception(services, Trust(), lambda: None).receive(gate, sock, ("127.0.0.1", 1), now)
 
 
 class PlainClient:

@@ -50,15 +50,19 @@ def _resolve(listener: Listener) -> list[Address]:
 
 
 def _check_reach(listener: Listener, addresses: list[Address]) -> None:
-    reachable = [show(address) for _, address in addresses if not _is_loopback(address[0])]
+    reachable = ", ".join(show(address) for _, address in addresses if not _is_loopback(address[0]))
     if not reachable:
         return
-    if not listener.allow_insecure:
+    if listener.auth == "none" and not listener.allow_insecure:
         raise ConfigError(
-            f"listener {show((listener.host, listener.port))} can be reached from other machines, without encryption "
-            "or login; bind localhost, or set allow_insecure = true on it if everybody there may see the stream"
+            f"listener {show((listener.host, listener.port))} can be reached from other machines, without login; bind "
+            'localhost, set auth = "mtls" or "hmac", or allow_insecure = true if everybody there may see the stream'
         )
-    logger.warning("listener %s is open to everybody who can reach it: no encryption, no login", ", ".join(reachable))
+    if listener.auth == "none":
+        hidden = "no login" if listener.tls else "no encryption, no login"
+        logger.warning("listener %s is open to everybody who can reach it: %s", reachable, hidden)
+    elif not listener.tls:
+        logger.warning("listener %s is not encrypted: who listens in on the network sees the stream", reachable)
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,21 +1,25 @@
-"""Where the pipeline leaves results and pictures, and each client's connection takes them from."""
+"""Where results, alerts, pictures and states are left, and each client's connection takes them from."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from edge.errors import ProtocolError
-from edge.stream.mailbox import Form, Mailbox
-from edge.types import Result, VideoFrame
+from edge.stream.mailbox import Form, Mailbox, Stage
+from edge.types import Look, Result, StoredAlert, VideoFrame
 from edge.wire import messages
 from edge.wire.framing import MAX_JPEG, ByteOrder, Framing, blob_prefix, encode
-from edge.wire.messages import AlertsMode, Identity
+from edge.wire.messages import AlertsMode, Copy, Identity
+from edge.wire.requests import Topic
 
 logger = logging.getLogger(__name__)
+
+MAX_LOOKS = 4  # each costs a JPEG a frame; a client that wants a fifth gets the settings' own
 
 Unit: TypeAlias = tuple[bytes, ...]  # buffers to be sent one after the other with nothing between them
 
@@ -33,6 +37,20 @@ class Counters:
     slow_consumers: int = 0
 
 
+class Encodings:
+    """One message in each framing in use, encoded when it is first asked for."""
+
+    def __init__(self, message: bytes) -> None:
+        self._message = message
+        self._framed: dict[tuple[Framing, ByteOrder], bytes] = {}
+
+    def of(self, form: Form) -> bytes:
+        key = form.framing, form.byteorder
+        if key not in self._framed:
+            self._framed[key] = encode(self._message, *key)
+        return self._framed[key]
+
+
 class Hub:
     """Hands each message to every client's mailbox; it knows no socket.
 
@@ -45,42 +63,69 @@ class Hub:
     def __init__(self, identity: Identity, alerts: AlertsMode = "separate") -> None:
         self.identity = identity
         self._mode = alerts
-        # Guards _mailboxes, everything inside each of them, and _counters.
+        # Guards everything below and everything inside each mailbox.
         self._lock = threading.Lock()
         self._mailboxes: set[Mailbox] = set()
         self._counters = Counters()
+        self._last: tuple[str, int] = ("", 0)  # stream and number of the last alert published
 
-    def publish_result(self, result: Result) -> None:
-        """Send a result, and its alerts in the way that the settings ask for."""
-        self._count(results=1, alerts=len(result.alerts))
+    def publish_result(self, result: Result, copies: Sequence[Copy] | None = None) -> None:
+        """Send a result and its alerts; ``copies`` says how each of them is stored, without it none is."""
+        copies = [Copy(alert) for alert in result.alerts] if copies is None else copies
+        self._count(results=1, alerts=len(copies))
         if not self.clients():
+            with self._lock:
+                self._note(copies)
             return
         try:
-            self._deliver(*self._messages(result))
+            takers = self._deliver(result, copies)
         except ProtocolError as error:
             logger.error("a result was not sent: %s", error)
+        else:
+            _wake(takers)
+
+    def publish_stored(self, stored: StoredAlert, age_s: float) -> None:
+        """Send sessions the numbered copy of an alert that everybody has been sent without a number."""
+        copy = Copy(stored.alert, stored, age_s=age_s)
+        message = Encodings(messages.alert(copy, self.identity.device_id))
+        with self._lock:
+            takers = [mailbox for mailbox in self._mailboxes if mailbox.stage == "session" and mailbox.wants("alerts")]
+            for mailbox in takers:
+                _put_alert(mailbox, message, copy)
+            self._note([copy])
+        _wake(takers)
 
     def publish_video(self, video: VideoFrame) -> None:
-        """Send a picture to the clients of listeners with video."""
+        """Send a picture to the clients that asked for this look of it."""
         self._count(videos=1)
         if len(video.jpeg) > MAX_JPEG:
             logger.error("a picture of %d bytes was not sent: lower video.max_width or quality", len(video.jpeg))
             return
+        now = time.monotonic()
         with self._lock:
-            takers = [mailbox for mailbox in self._mailboxes if mailbox.form.video]
+            takers = [mailbox for mailbox in self._mailboxes if mailbox.wants("frames")]
             for mailbox in takers:
-                mailbox.put_video(video)
+                mailbox.put_video(video, now)
         _wake(takers)
 
-    def wants_video(self) -> bool:
-        """True while a client is connected that pictures are sent to."""
+    def publish_health(self, message: bytes) -> None:
+        """Send a health message, not yet framed, to the sessions that want it."""
+        encodings = Encodings(message)
         with self._lock:
-            return any(mailbox.form.video for mailbox in self._mailboxes)
+            takers = [mailbox for mailbox in self._mailboxes if mailbox.wants("health")]
+            for mailbox in takers:
+                mailbox.put_health(encodings.of(mailbox.form))
+        _wake(takers)
+
+    def looks(self) -> frozenset[Look | None]:
+        """How pictures are wanted right now; None is: as the settings say. Empty: by nobody."""
+        with self._lock:
+            return frozenset(mailbox.look for mailbox in self._mailboxes if mailbox.wants("frames"))
 
     def clients(self) -> int:
-        """How many clients are connected."""
+        """How many clients are connected, those that have not logged in left out."""
         with self._lock:
-            return len(self._mailboxes)
+            return self._inside()
 
     def counters(self) -> Counters:
         """What happened up to now."""
@@ -88,14 +133,14 @@ class Hub:
             gone = self._counters
             return replace(
                 gone,
-                clients=len(self._mailboxes),
+                clients=self._inside(),
                 results_dropped=gone.results_dropped + sum(box.results_dropped for box in self._mailboxes),
                 videos_dropped=gone.videos_dropped + sum(box.videos_dropped for box in self._mailboxes),
             )
 
-    def join(self, form: Form, wake: Callable[[], None]) -> Mailbox:
+    def join(self, form: Form, wake: Callable[[], None], stage: Stage = "plain") -> Mailbox:
         """Open a mailbox: it gets what is published from now on."""
-        mailbox = Mailbox(form, wake)
+        mailbox = Mailbox(form, wake, stage)
         with self._lock:
             self._mailboxes.add(mailbox)
         return mailbox
@@ -125,31 +170,109 @@ class Hub:
         header = encode(messages.video_frame(unit, dropped), form.framing, form.byteorder)
         return header + blob_prefix(len(unit.jpeg), form.byteorder), unit.jpeg
 
-    def _messages(self, result: Result) -> tuple[list[bytes], list[bytes]]:
-        """What has an alert's place in the queues, and what has a result's."""
-        device_id = self.identity.device_id
-        urgent: list[bytes] = []
-        if self._mode != "batch":
-            urgent = [messages.alert(alert, device_id) for alert in result.alerts]
-        body = messages.detection_result(result, device_id, self._mode)
-        if result.alerts and self._mode != "separate":
-            return [*urgent, body], []
-        return urgent, [body]
-
-    def _deliver(self, urgent: list[bytes], ordinary: list[bytes]) -> None:
-        framed: dict[tuple[Framing, ByteOrder], tuple[list[bytes], list[bytes]]] = {}
+    def tell(self, mailbox: Mailbox, message: bytes) -> None:
+        """Leave an answer for this client alone."""
+        framed = Encodings(message).of(mailbox.form)
         with self._lock:
-            takers = list(self._mailboxes)
+            mailbox.put_control(framed)
+
+    def tell_health(self, mailbox: Mailbox, message: bytes) -> None:
+        """Leave the state of the components for this client alone."""
+        framed = Encodings(message).of(mailbox.form)
+        with self._lock:
+            mailbox.put_health(framed)
+
+    def part(self, mailbox: Mailbox, message: bytes | None, *, drop: bool) -> None:
+        """Let nothing more into the mailbox; ``message`` is the last word. With ``drop`` what waits is left out."""
+        framed = Encodings(message).of(mailbox.form) if message is not None else None
+        with self._lock:
+            if drop:
+                mailbox.silence()
+            mailbox.stage = "ending"
+            if framed is not None:
+                mailbox.put_farewell(framed)
+
+    def greet(self, mailbox: Mailbox, topics: frozenset[Topic]) -> int:
+        """Make a session of a connection. Returns the number of the first alert that was not sent to it, or 0."""
+        with self._lock:
+            return mailbox.greet(topics)
+
+    def place(self, mailbox: Mailbox, stream: str, start: int) -> None:
+        """Let the session's numbered alerts begin with number ``start`` of ``stream``, read from the disk at first."""
+        with self._lock:
+            mailbox.stream, mailbox.cursor, mailbox.stale = stream, start - 1, False
+
+    def hold(self, mailbox: Mailbox) -> None:
+        """Leave numbered alerts out of the session's mailbox until ``go_live``: they come from the disk."""
+        with self._lock:
+            mailbox.live = False
+
+    def subscribe(self, mailbox: Mailbox, topics: frozenset[Topic]) -> None:
+        with self._lock:
+            mailbox.topics = topics
+
+    def show(self, mailbox: Mailbox, look: Look | None, max_fps: float | None) -> None:
+        """Set how this client's pictures are to be; a look too many becomes the settings' own."""
+        with self._lock:
+            others = {box.look for box in self._mailboxes if box is not mailbox and box.wants("frames")}
+            mailbox.look = look if look in others or len(others) < MAX_LOOKS else None
+            mailbox.frame_interval = 1 / max_fps if max_fps else 0.0
+
+    def replay(self, mailbox: Mailbox, page: Sequence[StoredAlert], now: float) -> bool:
+        """Leave alerts from the disk; False when the first is not the next one. ``now`` is Unix time."""
+        device_id = self.identity.device_id
+        framed = [
+            Encodings(messages.alert(Copy(stored.alert, stored, True, now - stored.alert.timestamp), device_id))
+            for stored in page
+        ]
+        with self._lock:
+            for stored, message in zip(page, framed, strict=True):
+                if (stored.stream, stored.seq) != (mailbox.stream, mailbox.cursor + 1):
+                    return False
+                mailbox.cursor = stored.seq  # also of one that a full mailbox refused: its session is over
+                mailbox.put_alert(message.of(mailbox.form), stored.seq)
+        return True
+
+    def go_live(self, mailbox: Mailbox) -> bool:
+        """Let alerts in as they are published, if nothing was published that the session has not; else False."""
+        with self._lock:
+            stream, seq = self._last
+            mailbox.live = mailbox.stream != stream or mailbox.cursor >= seq
+            return mailbox.live
+
+    def _inside(self) -> int:
+        return sum(mailbox.stage in ("plain", "session") for mailbox in self._mailboxes)
+
+    def _deliver(self, result: Result, copies: Sequence[Copy]) -> list[Mailbox]:
+        device_id = self.identity.device_id
+        alerts = [(copy, Encodings(messages.alert(copy, device_id))) for copy in copies]
+        bare = Encodings(messages.detection_result(result, device_id))
+        firing = [copy for copy in copies if copy.alert.state == "firing"]
+        full = bare if self._mode == "separate" else Encodings(messages.detection_result(result, device_id, firing))
+        with self._lock:
+            takers = [box for box in self._mailboxes if box.stage in ("plain", "session")]
             for mailbox in takers:
-                form = mailbox.form.framing, mailbox.form.byteorder
-                if form not in framed:
-                    framed[form] = ([encode(m, *form) for m in urgent], [encode(m, *form) for m in ordinary])
-                first, then = framed[form]
-                for message in first:
-                    mailbox.put_alert(message)
-                for message in then:
-                    mailbox.put_result(message)
-        _wake(takers)
+                if mailbox.stage == "plain":
+                    self._post_plain(mailbox, alerts, full)
+                else:
+                    _post_session(mailbox, alerts, bare)
+            self._note(copies)
+        return takers
+
+    def _post_plain(self, mailbox: Mailbox, alerts: Sequence[tuple[Copy, Encodings]], body: Encodings) -> None:
+        firing = [(copy, message) for copy, message in alerts if copy.alert.state == "firing"]
+        if self._mode != "batch":
+            for copy, message in firing:
+                mailbox.put_alert(message.of(mailbox.form), copy.stored.seq if copy.stored else 0)
+        if firing and self._mode != "separate":
+            mailbox.put_alert(body.of(mailbox.form))  # it carries alerts: it has an alert's place
+        else:
+            mailbox.put_result(body.of(mailbox.form))
+
+    def _note(self, copies: Sequence[Copy]) -> None:
+        for copy in copies:
+            if copy.stored is not None:
+                self._last = copy.stored.stream, copy.stored.seq
 
     def _count(self, results: int = 0, alerts: int = 0, videos: int = 0) -> None:
         with self._lock:
@@ -157,6 +280,25 @@ class Hub:
             self._counters = replace(
                 now, results=now.results + results, alerts=now.alerts + alerts, videos=now.videos + videos
             )
+
+
+def _post_session(mailbox: Mailbox, alerts: Sequence[tuple[Copy, Encodings]], body: Encodings) -> None:
+    if mailbox.wants("alerts"):
+        for copy, message in alerts:
+            _put_alert(mailbox, message, copy)
+    if mailbox.wants("detections"):
+        mailbox.put_result(body.of(mailbox.form))
+
+
+def _put_alert(mailbox: Mailbox, message: Encodings, copy: Copy) -> None:
+    """Into a session's mailbox, where numbered alerts come in order and once."""
+    stored = copy.stored
+    if stored is None:
+        mailbox.put_alert(message.of(mailbox.form))
+    elif stored.stream != mailbox.stream:
+        mailbox.stale = True
+    elif mailbox.live and stored.seq > mailbox.cursor:
+        mailbox.put_alert(message.of(mailbox.form), stored.seq)
 
 
 def _wake(mailboxes: Iterable[Mailbox]) -> None:

@@ -1,4 +1,4 @@
-"""The TCP server: one thread that owns every listening socket and every client's connection."""
+"""The TCP server: one thread that owns every listening socket and every connection, dialled ones too."""
 
 from __future__ import annotations
 
@@ -9,19 +9,28 @@ import selectors
 import socket
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any, TypeAlias
 
-from edge.config import Listener, Stream
+from edge.config import Backend, Listener, Stream, Video
+from edge.errors import EdgeError
 from edge.stream.address import show
-from edge.stream.binding import open_listener
+from edge.stream.answers import Answers, Handler
+from edge.stream.calls import Calls
+from edge.stream.desk import Desk
+from edge.stream.dialler import Dialler
+from edge.stream.dialogue import AlertLog, Services
+from edge.stream.door import Door
 from edge.stream.hub import Hub
-from edge.stream.mailbox import Form
+from edge.stream.publisher import Publisher
 from edge.stream.quiet import Quiet
-from edge.stream.session import Session, prepare
+from edge.stream.reception import Reception, Trust
+from edge.stream.session import Session
+from edge.stream.transport import prepare
 from edge.stream.waker import Waker
-from edge.wire import framing, messages
+from edge.wire import replies
 from edge.workers import Worker
 
 logger = logging.getLogger(__name__)
@@ -29,31 +38,24 @@ logger = logging.getLogger(__name__)
 CLOSE_S = 1.5  # at the end: for sending what waits and for the clients' own goodbye
 CHECK_S = 1.0  # how often connections are looked at for progress
 PAUSE_S = 1.0  # a listener rests so long when the process is out of descriptors
+RELOAD_S = 10.0  # how often certificates and keys are looked at for a change
 ACCEPTS_AT_ONCE = 16  # then the clients that are there get their turn
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+RETRY_AFTER_MS = 1000  # told to clients when the device stops: systemd starts it again in about a second
 
-
-class Door:
-    """A listener's open sockets, and how many clients from each address came in by them."""
-
-    def __init__(self, listener: Listener) -> None:
-        self.listener = listener
-        self.sockets = open_listener(listener)
-        self.inside: Counter[str] = Counter()
-        self.form = Form(listener.framing, listener.byteorder, listener.video)
-
-    def close(self) -> None:
-        for sock in self.sockets:
-            sock.close()
+Gate: TypeAlias = Door | Dialler
 
 
 class StreamServer:
-    """Serves what the hub is given to every client that connects.
+    """Serves what the hub is given to every client that connects, and to every backend that it connects to.
 
     ``start`` binds every listener and raises ConfigError or StreamError where that fails; ``addresses`` then lists
     the (host, port) pairs really bound. ``stop`` asks for the end: no new clients, what waits is sent, and the
     connections are closed politely, within CLOSE_S; ``close`` waits for that and frees everything. ``on_death`` is
-    told when the thread died.
+    told when a thread died.
+
+    ``publisher`` and ``outbox`` make alerts durable, ``trust`` lets clients log in, ``handlers`` are the commands by
+    name, ``health`` gives the components' states as a health message has them.
 
     Synchronization: any thread may call any method.
     """
@@ -64,31 +66,63 @@ class StreamServer:
         stream: Stream,
         hub: Hub,
         *,
+        backends: Sequence[Backend] = (),
+        publisher: Publisher | None = None,
+        outbox: AlertLog | None = None,
+        trust: Trust | None = None,
+        video: Video | None = None,
+        handlers: Mapping[str, Handler] | None = None,
+        health: Callable[[], Mapping[str, Any]] = dict,
         on_death: Callable[[Worker], None] | None = None,
     ) -> None:
         self.addresses: list[tuple[str, int]] = []
         self._listeners = listeners
+        self._backends = backends
         self._settings = stream
         self._hub = hub
+        self._publisher = publisher if publisher is not None else Publisher(hub)
+        self._trust = trust if trust is not None else Trust()
         self._waker = Waker()
+        self._publisher.notify = self._waker.wake
+        self._posted: SimpleQueue[Callable[[], None]] = SimpleQueue()  # as many as the desks' queues hold
         self._worker = Worker("stream", self._run, on_death=on_death)
+        self._clerk = Desk("commands", self._post, on_death)
+        self._reader = Desk("replay", self._post, on_death)
         # From here on the stream thread's own once it runs.
+        services = Services(
+            hub=hub,
+            video=video if video is not None else Video(),
+            outbox=outbox,
+            health=health,
+            answers=Answers(handlers or {}, self._clerk),
+            reader=self._reader,
+        )
+        self._reception = Reception(services, self._trust, self._waker.wake)
         self._selector = selectors.DefaultSelector()
+        self._watched: dict[Session, int] = {}  # the events that select looks for
         self._doors: list[Door] = []
-        self._sessions: dict[Session, tuple[Door, str]] = {}
+        self._calls = Calls([], self._clerk, self._selector, self._admit)
+        self._sessions: dict[Session, Gate] = {}
         self._resting: list[tuple[float, Door, socket.socket]] = []
+        self._reload_at = 0.0
         self._log = Quiet(logger).log
 
     def start(self) -> None:
         """Listen, and serve from now on."""
         try:
-            for listener in self._listeners:
-                self._open(listener)
+            for number, listener in enumerate(self._listeners, 1):
+                self._open(Door(listener, number, self._settings))
+            self._trust.check(self._doors, self._backends)
         except BaseException:
             self.close()
             raise
+        now = time.monotonic()
+        self._reload_at = now + RELOAD_S
+        diallers = [Dialler(backend, self._settings.heartbeat_s, now) for backend in self._backends]
+        self._calls = Calls(diallers, self._clerk, self._selector, self._admit)
         self._selector.register(self._waker, selectors.EVENT_READ, self._on_wake)
-        self._worker.start()
+        for part in (self._clerk, self._reader, self._worker):
+            part.start()
 
     def stop(self) -> None:
         """Ask for the end; returns at once."""
@@ -103,25 +137,32 @@ class StreamServer:
         """End, and free every socket; harmless when done twice."""
         self.stop()
         self.join(CLOSE_S + 1.0)
+        for desk in (self._clerk, self._reader):
+            desk.stop()
+        for desk in (self._clerk, self._reader):
+            desk.join(1.0)
         self._free()
         self._selector.close()
         self._waker.close()
 
-    def _open(self, listener: Listener) -> None:
-        door = Door(listener)
+    def _open(self, door: Door) -> None:
         self._doors.append(door)
         for sock in door.sockets:
             self._selector.register(sock, selectors.EVENT_READ, partial(self._on_arrival, door, sock))
             host, port = sock.getsockname()[:2]
             self.addresses.append((host, port))
-            video = ", with video" if listener.video else ""
-            logger.info("listening on %s, %s framing%s", show((host, port)), listener.framing, video)
+            logger.info("listening on %s, %s", show((host, port)), door)
+
+    def _post(self, work: Callable[[], None]) -> None:
+        self._posted.put(work)
+        self._waker.wake()
 
     def _run(self, stopping: threading.Event) -> None:
         try:
             checked_at = time.monotonic()
             while not stopping.is_set():
-                self._turn(CHECK_S)
+                due = self._publisher.check()
+                self._turn(CHECK_S if due is None else min(due, CHECK_S))
                 now = time.monotonic()
                 if now - checked_at >= CHECK_S:
                     checked_at = now
@@ -137,10 +178,13 @@ class StreamServer:
 
     def _on_wake(self, _: int) -> None:
         self._waker.clear()
+        with contextlib.suppress(Empty):
+            while True:
+                self._posted.get_nowait()()
         now = time.monotonic()
         for session in list(self._sessions):
-            # One whose socket is full is pumped when select says so; one with an overflow must end even so.
-            if not session.blocked or session.mailbox.overflow:
+            # One whose socket is full is pumped when select says so; one that must end is ended even so.
+            if not session.transport.blocked or session.must_end:
                 self._attend(session, partial(session.pump, now))
 
     def _on_session(self, session: Session, events: int) -> None:
@@ -161,66 +205,71 @@ class StreamServer:
                 if error.errno in EXHAUSTED:
                     self._rest(door, sock, error)
                 return
-            self._admit(door, connection, address[0], show(address))
+            prepare(connection)
+            self._admit(door, connection, address)
 
-    def _admit(self, door: Door, connection: socket.socket, host: str, peer: str) -> None:
-        full = door.inside.total() >= self._settings.max_clients
-        if full or door.inside[host] >= self._settings.max_clients_per_address:
-            connection.close()
-            limit = "max_clients" if full else "max_clients_per_address"
-            self._log(logging.WARNING, "client %s refused: stream.%s is reached", peer, limit)
-            return
-        prepare(connection)
-        mailbox = self._hub.join(door.form, self._waker.wake)
-        welcome = framing.encode(
-            messages.welcome(self._hub.identity, time.time(), self._settings.heartbeat_s),
-            door.listener.framing,
-            door.listener.byteorder,
-        )
+    def _admit(self, gate: Gate, connection: socket.socket, address: tuple[Any, ...]) -> None:
+        """Begin a session on a connection that stands."""
         now = time.monotonic()
-        session = Session(connection, peer, self._hub, mailbox, welcome, now)
-        self._sessions[session] = door, host
-        door.inside[host] += 1
-        self._selector.register(connection, selectors.EVENT_READ, partial(self._on_session, session))
-        self._log(logging.INFO, "client %s connected, %d now", peer, len(self._sessions))
+        try:
+            session = self._reception.receive(gate, connection, address, now)
+        except EdgeError as error:
+            connection.close()
+            self._log(logging.ERROR, "client %s: %s", show(address), error)
+            if isinstance(gate, Dialler):
+                gate.failed(error, now)
+            return
+        self._sessions[session] = gate
+        crowded_out = gate.await_login(session)
+        if crowded_out is not None:
+            self._attend(crowded_out, crowded_out.crowd_out)
         self._attend(session, partial(session.pump, now))
 
     def _attend(self, session: Session, action: Callable[[], None]) -> None:
         """Let a session do something, then see whether it is over and what it waits for."""
         if session not in self._sessions:
             return
-        blocked = session.blocked
         action()
         if session.ended:
             self._dismiss(session)
-        elif session.blocked != blocked:
-            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if session.blocked else 0)
-            self._selector.modify(session.socket, events, self._selector.get_key(session.socket).data)
+        else:
+            self._watch(session, session.events)
+
+    def _watch(self, session: Session, events: int) -> None:
+        before = self._watched.get(session, 0)
+        sock = session.transport.socket
+        if events == before:
+            return
+        self._watched[session] = events
+        if not before:
+            self._selector.register(sock, events, partial(self._on_session, session))
+        elif events:
+            self._selector.modify(sock, events, self._selector.get_key(sock).data)
+        else:
+            self._selector.unregister(sock)
 
     def _dismiss(self, session: Session) -> None:
-        door, host = self._sessions.pop(session)
-        door.inside[host] -= 1
-        if not door.inside[host]:
-            del door.inside[host]
-        self._selector.unregister(session.socket)
-        self._hub.leave(session.mailbox)
+        gate = self._sessions.pop(session)
+        self._watch(session, 0)
+        self._watched.pop(session, None)
+        gate.leave(session, time.monotonic())
         session.close()
-        self._log(
-            logging.WARNING if session.at_fault else logging.INFO,
-            "client %s left: %s (%d results and %d pictures dropped)",
-            session.peer,
-            session.ended,
-            session.mailbox.results_dropped,
-            session.mailbox.videos_dropped,
-        )
+        level = logging.WARNING if session.at_fault else logging.INFO
+        self._log(level, "client %s left: %s%s", session.peer, session.ended, session.losses)
 
     def _check(self, now: float) -> None:
         for session in list(self._sessions):
             self._attend(session, partial(session.check, now))
+        late = [session for door in self._doors for session in door.late(now)]
+        for session in late + self._calls.late(now, self._settings.login_s):
+            self._attend(session, partial(session.expire, now))
         for entry in [entry for entry in self._resting if entry[0] <= now]:
             self._resting.remove(entry)
             _, door, sock = entry
             self._selector.register(sock, selectors.EVENT_READ, partial(self._on_arrival, door, sock))
+        self._calls.check(now)
+        if now >= self._reload_at and self._clerk.ask(self._trust.reload, lambda _: None):
+            self._reload_at = now + RELOAD_S
 
     def _rest(self, door: Door, sock: socket.socket, error: OSError) -> None:
         """Take no arrivals for a while: the socket would stay readable and keep this thread busy with nothing."""
@@ -235,9 +284,10 @@ class StreamServer:
                 with contextlib.suppress(KeyError):
                     self._selector.unregister(sock)
             door.close()
+        self._calls.close()
+        goodbye = replies.goodbye("shutdown", RETRY_AFTER_MS)
         for session in list(self._sessions):
-            self._hub.leave(session.mailbox)  # what is published from here on is not waited for
-            self._attend(session, partial(session.finish, time.monotonic()))
+            self._attend(session, partial(session.finish, time.monotonic(), goodbye))
         while self._sessions and (left := deadline - time.monotonic()) > 0:
             self._turn(left)
 
@@ -248,3 +298,4 @@ class StreamServer:
             self._dismiss(session)
         for door in self._doors:
             door.close()
+        self._calls.close()

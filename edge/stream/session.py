@@ -2,136 +2,257 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
+import selectors
+from collections.abc import Callable
 
-from edge.stream.hub import Hub, Unit
-from edge.stream.mailbox import Mailbox
+from edge.errors import EdgeError, StreamError
+from edge.stream.allowance import Allowance
+from edge.stream.dialogue import Dialogue
+from edge.stream.hub import Hub
+from edge.stream.transport import Transport
+from edge.wire import replies
+from edge.wire.faults import Fault
 
 STALL_S = 10.0  # a started unit that makes no progress for so long ends the connection
-READ_SIZE = 16384
-INBOUND_BURST = 65536  # bytes; this version reads what clients send and throws it away, up to ...
-INBOUND_RATE = 4096  # ... so many bytes a second on average
-OPTIONS = (  # those that a system does not know are left out
-    ("IPPROTO_TCP", "TCP_NODELAY", 1),
-    ("IPPROTO_TCP", "TCP_NOTSENT_LOWAT", 16384),  # messages wait here, where newer ones can overtake, not in the kernel
-    ("IPPROTO_TCP", "TCP_USER_TIMEOUT", 10_000),
-    ("SOL_SOCKET", "SO_KEEPALIVE", 1),
-    ("IPPROTO_TCP", "TCP_KEEPIDLE", 10),
-    ("IPPROTO_TCP", "TCP_KEEPINTVL", 5),
-    ("IPPROTO_TCP", "TCP_KEEPCNT", 3),
-)
+FAREWELL_S = 2.0  # for a client that is being ended to take the last word and close
+DENIAL_S = 1.0  # a wrong login is answered so late, lest keys be tried quickly
+GAP_RETRY_MS = 100
+PLAIN_BURST, PLAIN_RATE = 65536, 4096  # bytes, bytes a second: of what is thrown away; more ends the connection
+SESSION_BURST, SESSION_RATE = 65536, 65536  # after hello; more is not read until it may come
 
 
 class Session:
-    """A client's connection, from its welcome to its end.
+    """A client's connection, from its first byte to its end.
 
     ``ended`` is empty while it lives, then says why it is over; ``at_fault`` is set when that was this client's
-    doing. ``blocked`` is set while the kernel takes no more bytes. Nothing here waits.
+    doing. ``resting`` is set while nothing is to be read. Nothing here waits.
+
+    ``introduce`` is called when the connection itself is ready (for TLS: after the handshake); it makes the dialogue,
+    or raises StreamError or SecurityError.
 
     Synchronization: the stream thread alone.
     """
 
-    def __init__(self, sock: socket.socket, peer: str, hub: Hub, mailbox: Mailbox, welcome: bytes, now: float) -> None:
-        self.socket = sock
+    def __init__(
+        self, transport: Transport, peer: str, hub: Hub, introduce: Callable[[Session], Dialogue], now: float
+    ) -> None:
+        self.transport = transport
         self.peer = peer
-        self.mailbox = mailbox
         self.ended = ""
         self.at_fault = False
-        self.blocked = False
+        self.resting = False
+        self.began_at = now
+        self.dialogue: Dialogue | None = None
         self._hub = hub
-        self._unit: list[memoryview] = [memoryview(welcome)]  # what is left of the unit being sent
+        self._introduce = introduce
+        self._unit: list[memoryview] = []  # what is left of the unit being sent
+        self._progress = 0
         self._progress_at = now
-        self._allowance = float(INBOUND_BURST)
-        self._allowance_at = now
-        self._finishing = False
+        self._allowance = Allowance(PLAIN_BURST, PLAIN_RATE, now)
+        self._denied: Fault | None = None
+        self._denied_at = 0.0
+        self._finishing_at = 0.0
+        self._reason = ""
         self._sent_all = False
+
+    @property
+    def events(self) -> int:
+        """What select is to look for."""
+        read = 0 if self.resting else selectors.EVENT_READ
+        return read | (selectors.EVENT_WRITE if self.transport.blocked else 0)
+
+    @property
+    def losses(self) -> str:
+        """For the log: what it was too slow for."""
+        box = self.dialogue.mailbox if self.dialogue is not None else None
+        lost = (box.results_dropped, box.videos_dropped) if box is not None else (0, 0)
+        return f" ({lost[0]} results and {lost[1]} pictures dropped)" if any(lost) else ""
+
+    @property
+    def must_end(self) -> bool:
+        """Whether it has to go even if its socket takes nothing now."""
+        return self.dialogue is not None and bool(self.dialogue.mailbox.overflow or self.dialogue.mailbox.stale)
+
+    @property
+    def logged_in(self) -> bool:
+        """Whether it has nothing to prove any more."""
+        return self.dialogue is not None and not self.dialogue.login
+
+    @property
+    def finishing(self) -> bool:
+        """Whether its end has begun."""
+        return self._finishing_at > 0
 
     def pump(self, now: float) -> None:
         """Send what waits until there is nothing left or the kernel takes no more."""
-        if self.mailbox.overflow:
-            self._end(self.mailbox.overflow, at_fault=True)
-        self.blocked = False
-        while not self.ended and not self.blocked and self._load(now):
-            self._send(now)
-        if self._finishing and not self._unit and not self._sent_all:
-            self._shut()
+        if not self._ready(now):
+            return
+        self._look_after_mailbox(now)
+        try:
+            while not self.ended and self._load(now):
+                self._send(now)
+                if self.transport.blocked:
+                    return
+            if self.finishing and not self.ended and not self._sent_all:
+                self._sent_all = self.transport.shut()
+        except StreamError as error:
+            # The place in the stream is lost: nothing can be sent after this.
+            self._end("closed" if self.finishing else str(error))
 
     def read(self, now: float) -> None:
-        """Take what the client sent: an end of its stream is its goodbye, anything else is thrown away."""
+        """Take what the client sent; an end of its stream is its goodbye."""
+        if not self._ready(now):
+            return
         try:
-            received = len(self.socket.recv(READ_SIZE))
-        except (BlockingIOError, InterruptedError):
+            data = self.transport.receive()
+        except StreamError as error:
+            self._end(str(error))
             return
-        except OSError as error:
-            self._end(f"connection lost: {error.strerror or error}")
+        if data is None:
             return
-        if not received:
-            self._end("closed by the client" if not self._finishing else "closed")
-            return
-        elapsed = now - self._allowance_at
-        self._allowance_at = now
-        self._allowance = min(self._allowance + elapsed * INBOUND_RATE, INBOUND_BURST) - received
-        if self._allowance < 0:
-            self._end(f"flood: it sent more than {INBOUND_RATE} bytes a second", at_fault=True)
+        if not data:
+            self._end("closed by the client" if not self.finishing else "closed")
+        elif not self.finishing and self._denied is None:
+            self._take(data, now)
 
     def check(self, now: float) -> None:
-        """End the connection when a started unit has made no progress for STALL_S."""
-        if self.blocked and now - self._progress_at > STALL_S:
+        """What time brings: too long without progress, without a login, without a sign of life."""
+        if self.transport.blocked and now - self._progress_at > STALL_S:
             self._end(f"slow_consumer: it took nothing for {STALL_S:.0f} s", at_fault=True)
-
-    def finish(self, now: float) -> None:
-        """Begin a polite end: what waits is still sent, then the sending side is closed; ``read`` sees the answer."""
-        self._finishing = True
+        if self.finishing and now - self._finishing_at > FAREWELL_S:
+            self._end("closed")
+        if self._denied is not None and now - self._denied_at >= DENIAL_S:
+            denied, self._denied = self._denied, None
+            self._fail(denied, now)
+        if self.resting and self._allowance.take(0, now):
+            self.resting = False
+        if self.dialogue is not None and not self.finishing:
+            try:
+                self.dialogue.check(now)
+            except Fault as fault:
+                self._fail(fault, now)
         self.pump(now)
 
+    def expire(self, now: float) -> None:
+        """It had its time to log in."""
+        if self.dialogue is None:
+            self._end("auth_timeout: no TLS handshake in time", at_fault=True)
+        else:
+            self._fail(Fault("auth_timeout", "no login in time"), now)
+
+    def crowd_out(self) -> None:
+        """Others want to log in, and it has not for the longest time."""
+        self._end("crowded out: too many clients that have not logged in", at_fault=True)
+
+    def finish(self, now: float, goodbye: bytes | None = None) -> None:
+        """Begin a polite end: what waits is still sent, then the sending side is closed; ``read`` sees the answer."""
+        if self.dialogue is None:
+            self._end("closed")
+        elif not self.finishing:
+            self._part(now, goodbye if self.dialogue.greeted else None, drop=False)
+
     def close(self) -> None:
-        """Free the socket."""
-        self.socket.close()
+        """Free the socket and the mailbox."""
+        if self.dialogue is not None:
+            self._hub.leave(self.dialogue.mailbox)
+        self.transport.socket.close()
+
+    def _ready(self, now: float) -> bool:
+        """Go on with the handshake, if it is not over; False when nothing else can be done yet."""
+        if self.ended or self.dialogue is not None:
+            return not self.ended
+        try:
+            if not self.transport.handshake():
+                return False
+            self.dialogue = self._introduce(self)
+        except EdgeError as error:
+            self._end(str(error), at_fault=True)
+            return False
+        self.dialogue.open()
+        self.read(now)  # the first message may have come with the handshake's last
+        self.pump(now)
+        return not self.ended
+
+    def _take(self, data: bytes, now: float) -> None:
+        dialogue = self.dialogue
+        if dialogue is None:
+            return
+        if not self._allowance.take(len(data), now):
+            if not dialogue.greeted:
+                self._end(f"flood: it sent more than {PLAIN_RATE} bytes a second", at_fault=True)
+                return
+            self.resting = True
+        greeted = dialogue.greeted
+        try:
+            for _ in dialogue.receive(data, now):
+                self.pump(now)
+                if self.ended or self.finishing:
+                    return
+        except Fault as fault:
+            self._deny_or_fail(fault, now)
+        if dialogue.greeted and not greeted:
+            self._allowance = Allowance(SESSION_BURST, SESSION_RATE, now)
+        self.pump(now)
+
+    def _deny_or_fail(self, fault: Fault, now: float) -> None:
+        if fault.code == "auth_failed":
+            self._denied, self._denied_at = fault, now
+        else:
+            self._fail(fault, now)
+
+    def _fail(self, fault: Fault, now: float) -> None:
+        """End it, and say why to one that understands."""
+        reason = f"{fault.code}: {fault}"
+        if self.dialogue is None or not (self.dialogue.speaks or fault.code == "unsupported_version"):
+            self._end(reason, at_fault=True)
+            return
+        self.at_fault = True
+        self._reason = reason
+        self._part(now, replies.error(fault.code, str(fault), fatal=True), drop=True)
+
+    def _part(self, now: float, message: bytes | None, *, drop: bool) -> None:
+        assert self.dialogue is not None  # noqa: S101 - for the type checker: only they have something to part from
+        self._finishing_at = now
+        self._hub.part(self.dialogue.mailbox, message, drop=drop)
+        self.pump(now)
+
+    def _look_after_mailbox(self, now: float) -> None:
+        dialogue = self.dialogue
+        if dialogue is None or self.finishing:
+            return
+        if dialogue.mailbox.overflow:
+            if dialogue.greeted:
+                self._fail(Fault("slow_consumer", dialogue.mailbox.overflow.partition(": ")[2]), now)
+            else:
+                self._end(dialogue.mailbox.overflow, at_fault=True)
+        elif dialogue.mailbox.stale and dialogue.greeted:
+            self._part(now, replies.goodbye("gap", GAP_RETRY_MS), drop=False)
+        else:
+            dialogue.replay(now)
 
     def _load(self, now: float) -> bool:
-        """Have a unit to send; False when there is none."""
-        if not self._unit:
-            unit: Unit | None = self._hub.take(self.mailbox)
-            if unit is None:
-                return False
-            self._unit = [memoryview(part) for part in unit]
-            self._progress_at = now
+        """Have something to send; False when there is nothing."""
+        if self._unit:
+            return True
+        if self.dialogue is None:
+            return False
+        unit = self._hub.take(self.dialogue.mailbox)
+        if unit is None:
+            return self.transport.blocked
+        self._unit = [memoryview(part) for part in unit]
+        self._progress_at = now
         return True
 
     def _send(self, now: float) -> None:
-        try:
-            sent = self.socket.sendmsg(self._unit)
-        except (BlockingIOError, InterruptedError):
-            self.blocked = True
-            return
-        except OSError as error:
-            # The place in the stream is lost: nothing can be sent after this.
-            self._end(f"connection lost: {error.strerror or error}")
-            return
-        self._progress_at = now
+        sent = self.transport.send(self._unit)
+        if self.transport.passed != self._progress:
+            self._progress, self._progress_at = self.transport.passed, now
         while self._unit and sent >= len(self._unit[0]):
             sent -= len(self._unit.pop(0))
-        if self._unit:
+        if self._unit and sent:
             self._unit[0] = self._unit[0][sent:]
-            self.blocked = True
-
-    def _shut(self) -> None:
-        """Say that no more comes. Closing with input unread would reset the connection and lose what is on its way."""
-        self._sent_all = True
-        try:
-            self.socket.shutdown(socket.SHUT_WR)
-        except OSError:
-            self._end("closed")
 
     def _end(self, reason: str, *, at_fault: bool = False) -> None:
         if not self.ended:
-            self.ended, self.at_fault = reason, at_fault
-
-
-def prepare(sock: socket.socket) -> None:
-    """Set what a client's connection needs: never waiting, small delays, and noticing a peer that is gone."""
-    sock.setblocking(False)
-    for level, option, value in OPTIONS:
-        with contextlib.suppress(OSError, AttributeError):
-            sock.setsockopt(getattr(socket, level), getattr(socket, option), value)
+            self.ended = self._reason or reason
+            self.at_fault = self.at_fault or at_fault

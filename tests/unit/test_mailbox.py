@@ -19,7 +19,7 @@ def test_alerts_come_before_results_and_results_before_pictures() -> None:
     """[EDGE-5-1]"""
     box = mailbox()
     video = make_video()
-    box.put_video(video)
+    box.put_video(video, 0.0)
     box.put_result(b"result")
     box.put_alert(b"alert 1")
     box.put_alert(b"alert 2")
@@ -38,8 +38,8 @@ def test_when_the_results_are_full_the_oldest_goes_and_is_counted() -> None:
 def test_a_newer_picture_replaces_the_one_that_waits() -> None:
     """[EDGE-5-4]"""
     box = mailbox()
-    box.put_video(make_video(1))
-    box.put_video(make_video(2))
+    box.put_video(make_video(1), 0.0)
+    box.put_video(make_video(2), 0.0)
     assert [unit.frame_id for unit in take_all(box) if isinstance(unit, VideoFrame)] == [2]
     assert box.videos_dropped == 1
 
@@ -54,7 +54,7 @@ def test_one_alert_too_many_is_an_overflow_and_nothing_is_put_in_after_it() -> N
     assert box.overflow.startswith("slow_consumer")
     box.put_alert(b"later")
     box.put_result(b"later")
-    box.put_video(make_video())
+    box.put_video(make_video(), 0.0)
     assert len(take_all(box)) == MAX_ALERTS
 
 
@@ -73,7 +73,7 @@ def test_an_alert_pushes_out_the_picture_then_results_then_gives_up() -> None:
     box = mailbox()
     half = bytes(MAX_BYTES // 2)
     box.put_result(b"a result")
-    box.put_video(make_video(1, MAX_BYTES // 2))
+    box.put_video(make_video(1, MAX_BYTES // 2), 0.0)
     box.put_alert(half)
     assert (box.videos_dropped, box.results_dropped) == (1, 0)
     box.put_alert(half)
@@ -98,6 +98,6 @@ def test_the_unit_that_is_being_sent_counts_until_the_next_is_taken() -> None:
 def test_a_picture_above_the_bound_is_left_out_and_counted() -> None:
     """[EDGE-5-6]"""
     box = mailbox()
-    box.put_video(make_video(1, MAX_BYTES + 1))
+    box.put_video(make_video(1, MAX_BYTES + 1), 0.0)
     assert box.take() is None
     assert box.videos_dropped == 1

@@ -1,0 +1,143 @@
+"""From a connection to a session: encryption, certificates, limits."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Protocol
+
+from edge.config import Backend
+from edge.errors import EdgeError, SecurityError
+from edge.security.keys import LoginKeys
+from edge.security.peers import Peer as Owner
+from edge.security.tls import TlsContexts
+from edge.stream.address import show
+from edge.stream.dialogue import Dialogue, Peer, Services
+from edge.stream.door import Door, Full
+from edge.stream.mailbox import Form
+from edge.stream.quiet import Quiet
+from edge.stream.session import Session
+from edge.stream.transport import Encrypted, Plain, Transport
+from edge.wire.faults import Fault
+from edge.wire.messages import Terms
+
+logger = logging.getLogger(__name__)
+
+
+class Trust:
+    """What the device proves itself by, and knows others by; without either there are plain listeners alone.
+
+    Synchronization: as TlsContexts and LoginKeys.
+    """
+
+    def __init__(self, contexts: TlsContexts | None = None, keys: LoginKeys | None = None) -> None:
+        self.contexts = contexts
+        self.keys = keys
+
+    def check(self, doors: Iterable[Door], backends: Iterable[Backend]) -> None:
+        """Raise SecurityError unless there is all that these need."""
+        for door in doors:
+            if door.listener.tls:
+                self.server(door.terms)
+            if door.terms.auth == "hmac" and self.keys is None:
+                raise SecurityError(
+                    f'security.login_keys: must be set; listener {door.terms.listener} has auth = "hmac"'
+                )
+        if any(backend.tls for backend in backends):
+            self.client()
+
+    def server(self, terms: Terms) -> ssl.SSLContext:
+        """The context of a listener."""
+        return self._contexts().server(terms.auth)
+
+    def client(self) -> ssl.SSLContext:
+        """The context for dialling out."""
+        return self._contexts().client()
+
+    def peer(self, certificate: dict[str, Any]) -> Owner:
+        """Who has this certificate; raises SecurityError."""
+        return self._contexts().peer(certificate)
+
+    def reload(self) -> None:
+        """Take up changed files; what is wrong with them is logged, and the old ones stay."""
+        for part in (self.contexts, self.keys):
+            try:
+                if part is not None and part.reload():
+                    logger.info("security: changed files were read again")
+            except EdgeError as error:
+                logger.error("%s; going on with what was there before", error)
+
+    def _contexts(self) -> TlsContexts:
+        if self.contexts is None:
+            raise SecurityError("security.certificate: must be set; TLS needs it")
+        return self.contexts
+
+
+class Gate(Protocol):
+    """Where a connection comes from: a listener's door, or a backend that was dialled."""
+
+    terms: Terms
+    form: Form
+    tls: bool
+    dialled: bool
+
+    def enter(self, session: Session, host: str) -> None: ...
+
+
+class Reception:
+    """Makes a session of each connection.
+
+    Synchronization: the stream thread alone.
+    """
+
+    def __init__(self, services: Services, trust: Trust, wake: Callable[[], None]) -> None:
+        self._services = services
+        self._trust = trust
+        self._wake = wake
+        self._log = Quiet(logger).log
+
+    def receive(self, gate: Gate, connection: socket.socket, address: tuple[Any, ...], now: float) -> Session:
+        """The session of a new connection; raises SecurityError where TLS cannot even begin."""
+        transport = self._transport(gate, connection)
+        introduce = partial(self._introduce, gate, str(address[0]))
+        return Session(transport, show(address), self._services.hub, introduce, now)
+
+    def _transport(self, gate: Gate, connection: socket.socket) -> Transport:
+        if not gate.tls:
+            return Plain(connection)
+        context = self._trust.client() if gate.dialled else self._trust.server(gate.terms)
+        return Encrypted(connection, context, server_side=not gate.dialled)
+
+    def _introduce(self, gate: Gate, host: str, session: Session) -> Dialogue:
+        """The connection is ready (TLS's handshake is done): see who it is and begin to talk."""
+        name, role = session.peer, None
+        if gate.terms.auth == "mtls":
+            who = self._trust.peer(session.transport.certificate())
+            name, role = who.name, who.role
+            if gate.dialled and role is None:
+                raise SecurityError(f"the certificate of {name} gives no role: it is no backend's")
+        open_to_all = gate.terms.auth == "none"
+        if open_to_all:
+            gate.enter(session, host)
+        self._log(logging.INFO, "client %s connected%s", session.peer, f" as {name}" if name != session.peer else "")
+        return Dialogue(
+            self._services,
+            gate.terms,
+            self._services.hub.join(gate.form, self._wake, "plain" if open_to_all else "pending"),
+            Peer(name, gate.tls, role),
+            self._trust.keys,
+            partial(_enter, gate, session, host),
+            time.monotonic(),
+        )
+
+
+def _enter(gate: Gate, session: Session, host: str) -> None:
+    """Let in one that has logged in; raises Fault."""
+    try:
+        gate.enter(session, host)
+    except Full as error:
+        raise Fault("too_many_clients", str(error)) from error
