@@ -15,7 +15,7 @@ from gpiozero.pins.mock import MockFactory, MockPin
 
 from edge.config import Gpio, Pattern, Patterns
 from edge.errors import PinError
-from edge.gpio.buzzer import Buzzer, BuzzerState, open_buzzer
+from edge.gpio.buzzer import LONGEST_SILENCE_S, Buzzer, BuzzerState, open_buzzer
 from edge.workers import Worker
 from tests.support import wait_until
 
@@ -197,6 +197,66 @@ def test_silence_forgets_what_waits() -> None:
         b.wait_for_soundings(1)
         assert b.buzzer.state.last == "low"
         assert b.history == [False, True, False, True, False, True, False]
+
+
+def test_silence_for_a_time_quiets_every_level_and_ends_by_itself() -> None:
+    with bench(patterns=LONG_FOR_ALL, cooldown_s=0) as b:
+        b.buzzer.sound("critical")
+        b.wait_for_on("critical")
+        b.buzzer.silence(600)
+        b.wait_for_soundings(1)
+        b.now += 599
+        assert not b.buzzer.sound("critical")
+        assert not b.buzzer.test()
+        assert b.buzzer.silenced_s == 1
+        assert b.buzzer.health() == ("degraded", "silenced by a command")
+        b.now += 1
+        assert b.buzzer.silenced_s == 0
+        assert b.buzzer.health() == ("ok", "")
+        assert b.buzzer.sound("critical")
+        b.wait_for_on("critical")
+        assert b.history == [*ONCE, True]
+
+
+def test_silence_is_lifted_by_a_silence_of_no_time_and_bounded_by_a_day() -> None:
+    with bench(patterns=Patterns(critical=BLINK)) as b:
+        b.buzzer.silence(1e9)
+        assert b.buzzer.silenced_s == LONGEST_SILENCE_S
+        b.buzzer.silence()
+        assert b.buzzer.silenced_s == LONGEST_SILENCE_S, "quiet for now is another thing"
+        b.buzzer.silence(0)
+        assert b.buzzer.silenced_s == 0
+        assert b.buzzer.sound("critical")
+        b.wait_for_soundings(1)
+
+
+def test_a_test_is_one_beep_and_no_sounding() -> None:
+    with bench(longest_on_s=0.05, cooldown_s=5) as b:
+        assert b.buzzer.test()
+        wait_until(lambda: b.changes == [True, False])
+        assert b.history == ONCE
+        assert b.buzzer.state == BuzzerState(level=None, last=None, soundings=0)
+        assert not b.buzzer.test(), "beeps one after the other would be an alarm without end"
+        assert b.buzzer.sound("critical"), "no alert is quiet for a test"
+        b.wait_for_soundings(1)
+        b.now += 4
+        assert not b.buzzer.test(), "within the cooldown of an alert"
+        b.now += 1
+        assert b.buzzer.test()
+
+
+def test_an_alert_breaks_into_a_test() -> None:
+    with bench(patterns=LONG_FOR_ALL) as b:
+        assert b.buzzer.test()
+        assert b.buzzer.sound("low")
+        b.wait_for_on("low")
+        assert b.buzzer.state.soundings == 1
+        assert not b.buzzer.test()
+
+
+def test_a_buzzer_that_does_not_run_is_failed() -> None:
+    with bench(start=False) as b:
+        assert b.buzzer.health() == ("failed", "the buzzer's thread does not run")
 
 
 def test_stop_in_the_middle_turns_the_pin_off() -> None:
