@@ -49,12 +49,24 @@ def override(config: Config, key: str, value: str, origin: str) -> Config:
     parts = re.findall(r"[^.\[\]]+", key)
     if not parts:
         raise ConfigError(f"{origin}: no key given, for example camera.fps=10")
-    node: Any = tree
-    for depth, part in enumerate(parts[:-1]):
-        node = _step(node, part, ".".join(parts[: depth + 1]), origin)
-    _step(node, parts[-1], key, origin, missing_ok=True)
-    node[int(parts[-1]) if isinstance(node, list) else parts[-1]] = _parse(value, type_at(parts))
+    _put(tree, parts, _parse(value, type_at(parts)), key, origin)
     return _convert(tree, origin)
+
+
+def with_values(config: Config, values: Mapping[str, Any], origin: str) -> Config:
+    """``config`` with the value of each key's path replaced; values are as JSON has them. Raises ConfigError."""
+    tree: dict[str, Any] = _lists(msgspec.to_builtins(config))
+    for key, value in values.items():
+        _put(tree, key.split("."), value, key, origin)
+    return _convert(tree, origin)
+
+
+def value_at(config: Config, key: str) -> Any:
+    """The value at a key's path, as JSON has it; the key must be there."""
+    node: Any = _lists(msgspec.to_builtins(config))
+    for part in key.split("."):
+        node = node[part]
+    return node
 
 
 def type_at(parts: Iterable[str]) -> inspect.Type | None:
@@ -151,6 +163,15 @@ def _unknown(name: str, parts: list[str]) -> str:
     close = difflib.get_close_matches(name, known, 1)
     hint = f" (did you mean {close[0]}?)" if close else ""
     return f"{'.'.join([*parts, name])}: unknown key{hint}; allowed here: {', '.join(known)}"
+
+
+def _put(tree: dict[str, Any], parts: list[str], value: Any, key: str, origin: str) -> None:
+    """Set what stands at the end of a key's path."""
+    node: Any = tree
+    for depth, part in enumerate(parts[:-1]):
+        node = _step(node, part, ".".join(parts[: depth + 1]), origin)
+    _step(node, parts[-1], key, origin, missing_ok=True)
+    node[int(parts[-1]) if isinstance(node, list) else parts[-1]] = value
 
 
 def _step(node: Any, part: str, key: str, origin: str, *, missing_ok: bool = False) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -61,6 +62,21 @@ def prepare(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise StateError(f"state folder {folder}: cannot be written: {error.strerror}; {_ADVICE}") from error
+
+
+def set_aside(file: Path, now: float) -> Path:
+    """Rename a damaged file, so that it can be looked at and is in nobody's way; its new path. Raises StateError.
+
+    ``now`` is Unix time, for the name.
+    """
+    stem = f"{file.name}.damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}"
+    names = (stem, *(f"{stem}-{number}" for number in range(2, 100)))
+    target = next((path for path in map(file.with_name, names) if not path.exists()), file.with_name(stem))
+    try:
+        file.rename(target)
+    except OSError as error:
+        raise StateError(f"{file}: is damaged and cannot be renamed: {error.strerror}; remove it") from error
+    return target
 
 
 def write_atomic(file: Path, content: bytes, *, durable: bool = True) -> None:

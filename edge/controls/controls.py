@@ -1,0 +1,226 @@
+"""The commands of clients: what each one does. Who may give them and how often is the stream's affair."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
+
+import msgspec
+
+from edge import __version__
+from edge.capture.camera import CaptureLoop
+from edge.config import Config
+from edge.controls import arguments
+from edge.controls.arguments import read
+from edge.controls.settings import CHANGEABLE, KeptSettings
+from edge.errors import EdgeError
+from edge.evidence import VideoEncoder, still
+from edge.gpio.buzzer import Buzzer
+from edge.health.board import HealthBoard
+from edge.health.tally import Tally
+from edge.pipeline import Pipeline
+from edge.rules.checks import unknown_classes
+from edge.types import Look, StoredAlert, StreamBounds
+from edge.wire.framing import MAX_JSON
+from edge.wire.messages import Copy, Identity, alert_fields, to_json, where
+
+Args: TypeAlias = dict[str, Any]
+Handler: TypeAlias = Callable[[Args], dict[str, Any]]
+ROOM = 4096  # bytes of an answer that are left for everything but the picture or the alerts
+MAX_PICTURE = (MAX_JSON - ROOM) // 4 * 3  # base64 makes 4 bytes of 3
+
+
+class AlertArchive(Protocol):
+    """What the commands need of the outbox."""
+
+    @property
+    def bounds(self) -> StreamBounds | None:
+        """What it holds; None while it is not open."""
+
+    def consumers(self) -> Mapping[str, int]:
+        """The last number that each consumer acknowledged."""
+
+    def read(self, after: int, limit: int) -> Sequence[StoredAlert]:
+        """Stored alerts with numbers above ``after``, in order; may block. Raises StateError."""
+
+
+class Controls:
+    """``handlers`` holds one callable for each command: arguments in, the result out.
+
+    A handler may take up to five seconds, so it is for a thread that may wait. It raises ConfigError for arguments
+    that are wrong, another EdgeError for what cannot be done now, each with one line for the client; then nothing was
+    changed. ``class_names`` are those the model knows.
+
+    Synchronization: handlers may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        settings: KeptSettings,
+        tally: Tally,
+        board: HealthBoard,
+        pipeline: Pipeline,
+        capture: CaptureLoop,
+        encoder: VideoEncoder,
+        buzzer: Buzzer | None,
+        outbox: AlertArchive,
+        clients: Callable[[], int],
+        model: str,
+        class_names: Collection[str],
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.handlers: Mapping[str, Handler] = {
+            "get_status": self._get_status,
+            "get_config": self._get_config,
+            "set_config": self._set_config,
+            "reset_config": self._reset_config,
+            "snapshot": self._snapshot,
+            "get_alerts": self._get_alerts,
+            "buzzer": self._order_buzzer,
+            "explain": self._explain,
+            "restart_camera": self._restart_camera,
+        }
+        self._identity = identity
+        self._settings = settings
+        self._tally = tally
+        self._board = board
+        self._pipeline = pipeline
+        self._capture = capture
+        self._encoder = encoder
+        self._buzzer = buzzer
+        self._outbox = outbox
+        self._clients = clients
+        self._model = model
+        self._class_names = class_names
+        self._clock = clock
+        self._monotonic = monotonic
+        self._started = monotonic()
+
+    def _get_status(self, args: Args) -> dict[str, Any]:
+        read(args, arguments.Nothing)
+        figures = self._tally.figures()
+        return {
+            "device_id": self._identity.device_id,
+            "camera_id": self._identity.camera_id,
+            "version": __version__,
+            "uptime_s": round(self._monotonic() - self._started, 1),
+            "status": figures.status,
+            "reason": figures.reason,
+            "model": self._model,
+            "source": self._capture.state.name,
+            "frames": figures.frames,
+            "frames_per_s": round(figures.frames_per_s, 2),
+            "latency_ms": round(figures.latency_ms, 2),
+            "dropped": figures.dropped,
+            "alerts": figures.alerts,
+            "clients": self._clients(),
+            "health": self._board.components(),
+            "outbox": {**where(self._outbox.bounds), "consumers": dict(self._outbox.consumers())},
+            "buzzer": None if self._buzzer is None else _state(self._buzzer),
+        }
+
+    def _get_config(self, args: Args) -> dict[str, Any]:
+        read(args, arguments.Nothing)
+        config = msgspec.to_builtins(self._settings.config)
+        if "://" in config["camera"]["source"] or config["camera"]["source"].startswith("gst:"):
+            config["camera"]["source"] = self._capture.state.name  # the address may hold a login
+        return {"config": config, "changed": self._settings.changed, "changeable": list(CHANGEABLE)}
+
+    def _set_config(self, args: Args) -> dict[str, Any]:
+        self._settings.change(read(args, arguments.SetConfig).values, self._apply)
+        warnings = unknown_classes(self._settings.config.alerts.rules, self._class_names)
+        return {"changed": self._settings.changed, "warnings": list(warnings)}
+
+    def _reset_config(self, args: Args) -> dict[str, Any]:
+        read(args, arguments.Nothing)
+        self._settings.reset(self._apply)
+        return {}
+
+    def _snapshot(self, args: Args) -> dict[str, Any]:
+        wish = read(args, arguments.Snapshot)
+        video = self._settings.config.video
+        result, figures = self._pipeline.newest, self._tally.figures()
+        if result is None or result.frame is None:
+            raise EdgeError(f"there is no frame yet: {figures.reason or 'starting'}")
+        if figures.status == "blind":
+            age = self._monotonic() - result.frame.monotonic
+            raise EdgeError(f"{figures.reason}; the last frame is {age:.1f} s old")
+        look = Look(
+            video.quality if wish.quality is None else wish.quality,
+            video.annotated if wish.annotated is None else wish.annotated,
+        )
+        picture = still(result, look, wish.max_width or video.max_width, MAX_PICTURE)
+        return {
+            "frame_id": result.frame.sequence,
+            "timestamp": result.frame.captured_at,
+            "width": picture.width,
+            "height": picture.height,
+            "format": "jpeg",
+            "size": len(picture.jpeg),
+            "quality": picture.quality,
+            "annotated": look.annotated,
+            "jpeg": base64.b64encode(picture.jpeg).decode(),
+        }
+
+    def _get_alerts(self, args: Args) -> dict[str, Any]:
+        wish = read(args, arguments.GetAlerts)
+        if self._outbox.bounds is None:
+            raise EdgeError("the stored alerts cannot be read: the outbox is not open")
+        stored = self._outbox.read(wish.after, wish.limit)
+        return {**where(self._outbox.bounds), "alerts": self._alerts_that_fit(stored)}
+
+    def _alerts_that_fit(self, stored: Sequence[StoredAlert]) -> list[dict[str, Any]]:
+        """As many, from the first, as one message takes."""
+        room, alerts = MAX_JSON - ROOM, []
+        for each in stored:
+            age_s = max(0.0, self._clock() - each.alert.timestamp)
+            fields = alert_fields(Copy(each.alert, each, replay=True, age_s=age_s), self._identity.device_id)
+            room -= len(to_json(fields)) + 1
+            if room < 0:
+                break
+            alerts.append(fields)
+        return alerts
+
+    def _order_buzzer(self, args: Args) -> dict[str, Any]:
+        order, buzzer = read(args, arguments.BuzzerOrder), self._buzzer
+        if buzzer is None:
+            raise EdgeError("there is no buzzer: gpio.factory is none, or its pin cannot be used here")
+        if order.off or order.silence_s is not None:
+            buzzer.silence(order.silence_s)
+            return _state(buzzer) | {"sounding": False}
+        if not (buzzer.test() if order.on is None else buzzer.sound(order.on)):
+            raise EdgeError(_why_quiet(buzzer))
+        return _state(buzzer) | {"sounding": True}
+
+    def _explain(self, args: Args) -> dict[str, Any]:
+        read(args, arguments.Nothing)
+        rules = [dataclasses.asdict(each) for each in self._pipeline.explain()]
+        return {"rules": [{**each, "cooldown_s": round(each["cooldown_s"], 1)} for each in rules]}
+
+    def _restart_camera(self, args: Args) -> dict[str, Any]:
+        read(args, arguments.Nothing)
+        self._capture.restart()
+        return {}
+
+    def _apply(self, config: Config) -> None:
+        self._pipeline.apply(config)
+        self._encoder.settings = config.video
+
+
+def _state(buzzer: Buzzer) -> dict[str, Any]:
+    state = buzzer.state
+    return {"sounding": state.sounding, "level": state.level, "silenced_s": round(buzzer.silenced_s, 1)}
+
+
+def _why_quiet(buzzer: Buzzer) -> str:
+    if buzzer.silenced_s:
+        return f"the buzzer is silenced for another {buzzer.silenced_s:.0f} s; silence_s 0 ends that"
+    if buzzer.state.sounding:
+        return "the buzzer sounds already, as high or higher"
+    return "the buzzer stays quiet: its cooldown runs, or the level's pattern has no repeats"

@@ -1,0 +1,178 @@
+"""Changes of settings: checked, kept, loaded again, undone."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.config import Config
+from edge.configure import load_config
+from edge.controls.settings import CHANGEABLE, FILE, KeptSettings, kept_settings
+from edge.errors import ConfigError, EdgeError, StateError
+
+START = load_config(None, {}, ["video.quality=70"])
+RULE = {"name": "dog", "level": "low", "any": ["dog"]}
+
+
+class Program:
+    """What settings are applied to."""
+
+    def __init__(self) -> None:
+        self.applied: list[Config] = []
+        self.fault: EdgeError | None = None
+
+    def __call__(self, config: Config) -> None:
+        if self.fault is not None:
+            raise self.fault
+        self.applied.append(config)
+
+
+def kept(folder: Path) -> Any:
+    return json.loads((folder / FILE).read_bytes())
+
+
+def test_changes_are_applied_kept_and_there_after_a_restart(tmp_path: Path) -> None:
+    settings, program = kept_settings(START, tmp_path), Program()
+    assert (settings.config, settings.changed, settings.warnings) == (START, {}, ())
+    settings.change({"detector.score_threshold": 0.7, "alerts.rules": [RULE]}, program)
+    settings.change({"video.annotated": False}, program)
+    assert program.applied[-1] == settings.config
+    assert (settings.config.detector.score_threshold, settings.config.video.annotated) == (0.7, False)
+    assert settings.config.video.quality == 70
+    again = kept_settings(START, tmp_path)
+    assert again.config == settings.config
+    assert again.changed == settings.changed
+    assert set(again.changed) == {"detector.score_threshold", "alerts.rules", "video.annotated"}
+    assert again.changed["alerts.rules"][0]["name"] == "dog"
+
+
+def test_kept_changes_win_over_the_start_and_reset_forgets_them(tmp_path: Path) -> None:
+    settings, program = kept_settings(START, tmp_path), Program()
+    settings.change({"video.quality": 20}, program)
+    again = kept_settings(load_config(None, {}, ["video.quality=90"]), tmp_path)
+    assert again.config.video.quality == 20
+    again.reset(program)
+    assert again.config.video.quality == 90
+    assert program.applied[-1] == again.config
+    assert again.changed == {}
+    assert kept_settings(START, tmp_path).config == START
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"camera.source": "0"}, "camera.source: cannot be changed so; changeable are detector.score_threshold, "),
+        ({"video.quality": 50, "gpio.buzzer_pin": 3}, "gpio.buzzer_pin: cannot be changed so"),
+        ({"video.quality": 50, "video.max_fps": 0}, "set_config: video.max_fps: "),
+        ({"video.quality": True}, "set_config: video.quality: expected int, got bool"),
+        ({"detector.score_threshold": None}, "set_config: detector.score_threshold: expected float, got null"),
+        ({"alerts.rules": [{**RULE, "lvl": 1}]}, "set_config: alerts.rules.0.lvl: unknown key (did you mean level?)"),
+        ({"alerts.rules": [RULE, RULE]}, "set_config: alerts.rules: rule 'dog': another rule has this name"),
+        ({"alerts.rules.0.level": "high"}, "alerts.rules.0.level: cannot be changed so"),
+    ],
+)
+def test_wrong_values_change_nothing(tmp_path: Path, values: dict[str, Any], words: str) -> None:
+    settings, program = kept_settings(START, tmp_path), Program()
+    settings.change({"video.max_width": 640}, program)
+    with pytest.raises(ConfigError) as caught:
+        settings.change(values, program)
+    assert str(caught.value).startswith(words)
+    assert "\n" not in str(caught.value)
+    assert len(program.applied) == 1
+    assert settings.changed == kept(tmp_path) == {"video.max_width": 640}
+
+
+def test_everything_changeable_can_be_changed(tmp_path: Path) -> None:
+    settings, program = kept_settings(START, tmp_path), Program()
+    values = (0.9, [RULE], ["dog"], 3.5, 33, False, 99)
+    settings.change(dict(zip(CHANGEABLE, values, strict=True)), program)
+    assert set(settings.changed) == set(CHANGEABLE)
+    assert kept_settings(START, tmp_path).config == settings.config
+
+
+def test_what_cannot_be_written_is_not_applied(tmp_path: Path) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    settings, program = kept_settings(START, folder), Program()
+    folder.rmdir()
+    with pytest.raises(StateError, match=r"settings\.json: cannot be written: No such file .*; nothing was changed"):
+        settings.change({"video.quality": 50}, program)
+    assert program.applied == []
+    assert (settings.config, settings.changed) == (START, {})
+
+
+def test_what_cannot_be_applied_is_not_kept(tmp_path: Path) -> None:
+    settings, program = kept_settings(START, tmp_path), Program()
+    settings.change({"video.quality": 60}, program)
+    program.fault = EdgeError("the inference thread did not answer")
+    for attempt in (lambda: settings.change({"video.quality": 50}, program), lambda: settings.reset(program)):
+        with pytest.raises(EdgeError, match="did not answer"):
+            attempt()
+    assert settings.config.video.quality == 60
+    assert settings.changed == kept(tmp_path) == {"video.quality": 60}
+
+
+def test_of_two_changes_at_once_one_is_refused(tmp_path: Path) -> None:
+    settings = kept_settings(START, tmp_path)
+    inside, go = threading.Event(), threading.Event()
+
+    def slow(_: Config) -> None:
+        inside.set()
+        assert go.wait(10)
+
+    first = threading.Thread(target=settings.change, args=({"video.quality": 50}, slow))
+    first.start()
+    assert inside.wait(10)
+    with pytest.raises(EdgeError, match="are being changed by somebody else"):
+        settings.change({"video.quality": 40}, Program())
+    go.set()
+    first.join(10)
+    assert settings.changed == {"video.quality": 50}
+
+
+def test_kept_values_that_are_no_longer_valid_are_left_out_and_told(tmp_path: Path) -> None:
+    values = {"video.quality": 5, "camera.source": "0", "alerts.rules": [{**RULE, "any": []}], "video.max_fps": 2}
+    (tmp_path / FILE).write_text(json.dumps(values))
+    settings = kept_settings(START, tmp_path)
+    assert settings.changed == {"video.max_fps": 2}
+    assert settings.config.video.max_fps == 2
+    assert settings.config.video.quality == 70
+    assert len(settings.warnings) == 3
+    assert "video.quality: expected int >= 10" in settings.warnings[0]
+    assert "camera.source: cannot be changed so; it is left out" in settings.warnings[1]
+    assert "asks for no class" in settings.warnings[2]
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b"[1]", b"", b"[" * 100_000])
+def test_a_damaged_file_is_put_aside(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / FILE).write_bytes(content)
+    settings = kept_settings(START, tmp_path)
+    assert settings.config == START
+    (aside,) = tmp_path.iterdir()
+    assert aside.name.startswith("settings.json.damaged-")
+    assert aside.read_bytes() == content
+    assert len(settings.warnings) == 1
+    assert aside.name in settings.warnings[0]
+    settings.change({"video.quality": 50}, Program())
+    assert kept(tmp_path) == {"video.quality": 50}
+
+
+def test_damaged_files_of_one_second_are_both_there(tmp_path: Path) -> None:
+    for content in ("{1", "{2"):
+        (tmp_path / FILE).write_text(content)
+        KeptSettings(START, tmp_path / FILE).load(1_700_000_000.0)
+    names = ["settings.json.damaged-20231114T221320Z", "settings.json.damaged-20231114T221320Z-2"]
+    assert sorted(os.listdir(tmp_path)) == names
+    assert [(tmp_path / name).read_text() for name in names] == ["{1", "{2"]
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / FILE).mkdir()
+    settings = kept_settings(START, tmp_path)
+    assert settings.config == START
+    assert "settings.json: cannot be read: Is a directory" in settings.warnings[0]
