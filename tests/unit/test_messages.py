@@ -1,4 +1,4 @@
-"""The messages, against the examples that docs/protocol.md prints. The ids in brackets are its statements."""
+"""What the device says beside sessions, against the examples that docs/protocol.md prints."""
 
 from __future__ import annotations
 
@@ -12,12 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.geometry import Box
-from edge.types import Alert, Detection, Latency, Result
+from edge.types import Alert, Detection, Latency, Result, StoredAlert, StreamBounds
 from edge.wire import messages
-from tests.streaming import IDENTITY, make_alert, make_result, make_video
+from edge.wire.messages import Copy, Identity, Terms
+from tests.streaming import make_alert, make_result, make_video
 from tests.support import ROOT
 
-EXAMPLES: dict[str, dict[str, Any]] = json.loads((ROOT / "tests/vectors/messages.json").read_text())
+EXAMPLES: dict[str, dict[str, Any]] = json.loads((ROOT / "tests/vectors/messages.json").read_text("utf-8"))
+STREAM = "5f0c2a9be1d74c38"
+IDENTITY = Identity("edge-01", "main", "c41d8e02a9f35b67")
+BOUNDS = StreamBounds(STREAM, 1, 42)
+OPEN = Terms("listener-1", "none", 4.0)
+NONCE = EXAMPLES["welcome_login"]["protocol"]["nonce"]
+ALERT = replace(make_alert(2), event_uid="0b54c1d8e7f24a36", tracks=(3, 5))
 BLIND = Result(
     timestamp=1710000061.5,
     camera_id="main",
@@ -28,6 +35,9 @@ BLIND = Result(
     dropped=3,
 )
 
+any_text = st.text(alphabet=st.characters(), max_size=30)  # lone surrogates too
+any_number = st.floats() | st.floats().map(lambda value: value * 1e-5)
+
 
 def parse(message: bytes) -> dict[str, Any]:
     """As strictly as a browser or Node does: Python's own parser lets NaN through."""
@@ -35,7 +45,7 @@ def parse(message: bytes) -> dict[str, Any]:
     def refuse(name: str) -> None:
         raise AssertionError(f"{name} in a message")
 
-    parsed: dict[str, Any] = json.loads(message, parse_constant=refuse)
+    parsed: dict[str, Any] = json.loads(message.decode("utf-8", "strict"), parse_constant=refuse)
     return parsed
 
 
@@ -44,9 +54,40 @@ def same(message: bytes, example: dict[str, Any]) -> None:
     assert json.dumps(parse(message)) == json.dumps(example)
 
 
+def stored(alert: Alert, seq: int = 42) -> StoredAlert:
+    return StoredAlert(STREAM, seq, alert)
+
+
+# --- welcome
+
+
 def test_welcome_is_the_documented_one() -> None:
     """[EDGE-4-1]"""
-    same(messages.welcome(IDENTITY, 1710000000.1234, 4.0), EXAMPLES["welcome"])
+    same(messages.welcome(IDENTITY, 1710000000.1234, OPEN, BOUNDS), EXAMPLES["welcome"])
+
+
+def test_welcome_of_a_listener_with_a_login_is_the_documented_one() -> None:
+    """[EDGE-4-1] [EDGE-4-8] The bounds are known, and kept back."""
+    terms = replace(OPEN, auth="hmac")
+    same(messages.welcome(IDENTITY, 1710000000.1234, terms, BOUNDS, NONCE), EXAMPLES["welcome_login"])
+
+
+def test_welcome_to_certificates_has_neither_a_nonce_nor_what_is_kept_back() -> None:
+    """[EDGE-4-1] [EDGE-4-8]"""
+    welcome = parse(messages.welcome(IDENTITY, 1710000000.1234, replace(OPEN, auth="mtls"), BOUNDS))
+    kept_back = {"stream", "oldest_seq", "next_seq"}
+    assert set(welcome) == set(EXAMPLES["welcome"]) - {"camera_id"}
+    assert set(welcome["protocol"]) == set(EXAMPLES["welcome"]["protocol"]) - kept_back
+    assert STREAM.encode() not in messages.welcome(IDENTITY, 1.0, replace(OPEN, auth="mtls"), BOUNDS)
+
+
+def test_welcome_without_an_outbox_names_no_stream() -> None:
+    """[EDGE-9-3]"""
+    protocol = parse(messages.welcome(IDENTITY, 1.0, OPEN))["protocol"]
+    assert set(EXAMPLES["welcome"]["protocol"]) - set(protocol) == {"stream", "oldest_seq", "next_seq"}
+
+
+# --- detection_result
 
 
 def test_detection_result_is_the_documented_one() -> None:
@@ -59,9 +100,60 @@ def test_without_a_frame_the_result_says_why() -> None:
     same(messages.detection_result(BLIND, "edge-01"), EXAMPLES["blind"])
 
 
+def test_a_result_without_its_pixels_is_the_same_message() -> None:
+    result = make_result(2)
+    assert messages.detection_result(result.without_pixels(), "edge-01") == messages.detection_result(result, "edge-01")
+
+
+def test_a_batch_result_holds_its_alerts() -> None:
+    """[EDGE-4-4]"""
+    copies = [Copy(ALERT, stored(ALERT), age_s=0.031), Copy(ALERT, age_s=0.282)]
+    result = parse(messages.detection_result(make_result(2, ALERT), "edge-01", copies))
+    assert result == EXAMPLES["detection_result"] | {"alerts": [EXAMPLES["alert"], EXAMPLES["alert_early"]]}
+    assert parse(messages.detection_result(make_result(2), "edge-01", []))["alerts"] == []
+
+
+# --- alert
+
+
 def test_alert_is_the_documented_one() -> None:
     """[EDGE-4-5]"""
-    same(messages.alert(make_alert(2), "edge-01"), EXAMPLES["alert"])
+    same(messages.alert(Copy(ALERT, stored(ALERT), age_s=0.0312), "edge-01"), EXAMPLES["alert"])
+
+
+def test_alert_that_is_not_on_disk_is_the_documented_one() -> None:
+    """[EDGE-4-5] [EDGE-9-2]"""
+    same(messages.alert(Copy(ALERT, age_s=0.28156), "edge-01"), EXAMPLES["alert_early"])
+
+
+def test_replayed_alert_is_the_documented_one() -> None:
+    """[EDGE-4-5] [EDGE-9-8]"""
+    alert = replace(
+        ALERT,
+        alert_id="alert_1709996400",
+        timestamp=1709996400.25,
+        frame_id=88123,
+        event_uid="77ab02cd19fe4f50",
+        tracks=(1, 2),
+    )
+    copy = Copy(alert, stored(alert, 41), replay=True, age_s=3600.5)
+    same(messages.alert(copy, "edge-01"), EXAMPLES["alert_replayed"])
+
+
+def test_resolved_is_told() -> None:
+    """[EDGE-4-5]"""
+    resolved = replace(ALERT, state="resolved")
+    message = parse(messages.alert(Copy(resolved, stored(resolved), age_s=0.031), "edge-01"))
+    assert message == EXAMPLES["alert"] | {"state": "resolved"}
+
+
+@pytest.mark.parametrize(("age_s", "told"), [(-3600.0, 0.0), (-0.0001, 0.0), (math.nan, 0.0), (0.0015, 0.002)])
+def test_an_age_is_never_negative(age_s: float, told: float) -> None:
+    """[EDGE-4-5] A clock that was set back."""
+    assert parse(messages.alert(Copy(ALERT, age_s=age_s), "edge-01"))["age_s"] == told
+
+
+# --- video_frame
 
 
 def test_video_frame_is_the_documented_one() -> None:
@@ -69,17 +161,12 @@ def test_video_frame_is_the_documented_one() -> None:
     same(messages.video_frame(make_video(2, 48211), 0), EXAMPLES["video_frame"])
 
 
-@pytest.mark.parametrize("mode", ["batch", "both"])
-def test_a_batch_result_holds_its_alerts(mode: messages.AlertsMode) -> None:
-    """[EDGE-4-4]"""
-    result = parse(messages.detection_result(make_result(2, make_alert(2)), "edge-01", mode))
-    assert result == EXAMPLES["detection_result"] | {"alerts": [EXAMPLES["alert"]]}
-    assert parse(messages.detection_result(make_result(2), "edge-01", mode))["alerts"] == []
+# --- all
 
 
 def test_the_guide_s_own_fields_are_all_there_with_their_types() -> None:
     """[EDGE-4-1] [EDGE-4-2] [EDGE-4-5] The examples of the customer's guide, field for field."""
-    welcome = parse(messages.welcome(IDENTITY, 1710000000.123, 4.0))
+    welcome = parse(messages.welcome(IDENTITY, 1710000000.123, OPEN, BOUNDS))
     assert list(welcome)[:4] == ["type", "message", "timestamp", "mode"]
     assert welcome["message"] == "Connected to PreAct Crime Detection System"
     assert welcome["mode"] == "detection_stream"
@@ -88,7 +175,7 @@ def test_the_guide_s_own_fields_are_all_there_with_their_types() -> None:
     assert list(result["detections"][0]) == [
         "bbox", "confidence", "class_id", "class_name", "is_crime_relevant", "timestamp"
     ]  # fmt: skip
-    alert = parse(messages.alert(make_alert(), "edge-01"))
+    alert = parse(messages.alert(Copy(make_alert()), "edge-01"))
     assert list(alert)[:10] == [
         "type", "alert_id", "timestamp", "camera_id", "threat_level", "confidence", "threat_types", "location",
         "detection_count", "message",
@@ -117,13 +204,33 @@ def test_numbers_are_rounded() -> None:
     assert parsed["timestamp"] == 1.235
 
 
-@given(name=st.text(alphabet=st.characters(), max_size=30))
-def test_any_name_makes_one_line_of_utf_8_json(name: str) -> None:
-    """[EDGE-2-2] Line breaks, U+2028, quotes, and the lone surrogates that Python makes of undecodable file names."""
-    alert: Alert = replace(make_alert(), threat_types=(name,), rule=name, camera_id=name)
-    message = messages.alert(alert, name)
-    assert b"\n" not in message
-    assert parse(message)["rule"] == name.encode("utf-8", "replace").decode()
+@given(name=any_text, number=any_number)
+def test_every_message_is_one_line_of_strict_utf_8_json(name: str, number: float) -> None:
+    """[EDGE-2-2] [EDGE-2-6] Line breaks, quotes, and lone surrogates, which Python makes of some file names."""
+    said = name.encode("utf-8", "replace").decode()
+    alert: Alert = replace(
+        ALERT,
+        **dict.fromkeys(("alert_id", "camera_id", "rule", "event_uid"), name),  # type: ignore[arg-type]
+        threat_types=(name,),
+        timestamp=number,
+        confidence=number,
+    )
+    seen = Detection(0, name, number, Box(number, number, number, number))
+    result = replace(
+        make_result(), timestamp=number, camera_id=name, reason=name, model=name, detections=(seen,), alerts=(alert,)
+    )
+    copy = Copy(alert, stored(alert), age_s=number)
+    built = [
+        messages.welcome(Identity(name, name, "b"), number, OPEN, BOUNDS),
+        messages.detection_result(result, name, [copy]),
+        messages.alert(copy, name),
+        messages.video_frame(replace(make_video(), camera_id=name, timestamp=number), 3),
+    ]
+    parsed = [parse(message) for message in built]
+    assert all(b"\n" not in message for message in built)
+    assert [message.get("camera_id") for message in parsed] == [said] * 4
+    assert parsed[1]["alerts"] == [parsed[2]]
+    assert parsed[2]["threat_types"] == [said]
 
 
 def test_numpy_numbers_are_numbers() -> None:
