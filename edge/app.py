@@ -4,29 +4,39 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
 from edge.capture.camera import CaptureLoop
 from edge.capture.source import Source, open_source
+from edge.clock import ClockWatch
 from edge.config import DEFAULT_RULES, Config
+from edge.controls.controls import Controls
+from edge.controls.settings import KeptSettings, kept_settings
 from edge.errors import WorkerDied
 from edge.evidence import VideoEncoder
 from edge.gpio.buzzer import Buzzer, open_buzzer
+from edge.health.board import Components, HealthBoard
 from edge.health.tally import Tally
 from edge.inference.detector import Detector, open_detector
+from edge.outbox.outbox import Outbox
 from edge.pipeline import Pipeline, View
 from edge.rules.checks import unknown_classes
 from edge.storage import device_id, state_dir
 from edge.stream.hub import Hub
+from edge.stream.publisher import Publisher
+from edge.stream.reception import Trust
 from edge.stream.server import StreamServer
 from edge.types import Frame, ModelSpec, Result
+from edge.wire import replies
 from edge.wire.messages import Identity
 from edge.workers import Latest, Worker
 
@@ -34,6 +44,7 @@ if TYPE_CHECKING:
     from gpiozero.pins import Factory
 
 logger = logging.getLogger(__name__)
+OUTBOX_S = 5.0  # how long the start waits for the outbox; alerts go out without it all the same
 STOP_S = 2.0  # systemd and people expect a program to be gone soon after it was asked to go
 SWITCH_INTERVAL_S = 0.0005  # with pure-Python load this cuts the delivery p99 by 4 to 10 times
 
@@ -53,6 +64,8 @@ class App:
     of the one that the settings name.
     """
 
+    hub: Hub
+    server: StreamServer
     buzzer: Buzzer | None
     detector: Detector
     source: Source
@@ -67,6 +80,7 @@ class App:
     ) -> None:
         self.config = config
         self.tally = Tally()
+        self.board = HealthBoard(self._on_health)
         self.failure: WorkerDied | None = None
         self._max_frames = max_frames
         self._on_buzzer = on_buzzer
@@ -77,6 +91,7 @@ class App:
         # Whoever puts something here ends wait(). Its put may be called in a signal handler, which Event.set may not:
         # a signal that came while the main thread held the event's lock would wait for itself for ever.
         self._endings: SimpleQueue[None] = SimpleQueue()
+        self._clock_watch = ClockWatch()
 
     def handle_signals(self) -> None:
         """SIGTERM and SIGINT stop the program, also while it starts; SIGHUP does nothing. Call it before start()."""
@@ -100,6 +115,7 @@ class App:
             try:
                 return self._endings.get(timeout=interval)
             except Empty:
+                self.board.set("clock", *self._clock_watch.look())
                 if tick is not None:
                     tick()
 
@@ -121,45 +137,92 @@ class App:
         return 1 if self.failure else 0
 
     def _start(self, spec: ModelSpec) -> None:
-        config = self.config
-        device = device_id(config, state_dir(config))
-        self.hub = Hub(Identity(device, config.device.camera_id), config.stream.alerts)
-        self.server = StreamServer(config.listeners, config.stream, self.hub, on_death=self._on_death)
-        self._opened.callback(self.server.close)
-        self.detector = open_detector(spec, config.detector)
-        self._opened.callback(self.detector.close)
-        logger.info("model %s", self.detector.description)
-        if not config.alerts.rules:
-            logger.warning("alerts.rules is empty: nothing will ever raise an alert")
-        level = logging.INFO if config.alerts.rules == DEFAULT_RULES else logging.WARNING
-        for line in unknown_classes(config.alerts.rules, self.detector.class_names.values()):
-            logger.log(level, "%s", line)
-        source = self.source = open_source(config.camera, self.detector.lores_size)
-        self._opened.callback(source.close)
+        folder = state_dir(self.config)
+        identity = Identity(device_id(self.config, folder), self.config.device.camera_id, secrets.token_hex(8))
+        settings = kept_settings(self.config, folder)
+        for warning in settings.warnings:
+            logger.warning("%s", warning)
+        config = self.config = settings.config
+        self.hub = Hub(identity, config.stream.alerts)
+        trust = Trust.open(config.security, config.listeners, config.backends, identity.device_id)
+        publisher = self._open_outbox(folder)
+        self._open_detector(spec)
         slot: Latest[Frame] = Latest()
-        capture = CaptureLoop(source, config.camera, slot)
-        if not source.live:
-            capture.start()
-        logger.info("source %s", source.name)
-        encoder = VideoEncoder(config.video, self.hub.looks, self.hub.publish_video)
-        pipeline = self._build_pipeline(slot, capture, encoder)
+        capture = self._open_source(slot)
         self._open_buzzer()
+        encoder = VideoEncoder(config.video, self.hub.looks, self.hub.publish_video)
+        pipeline = self._build_pipeline(slot, capture, publisher, encoder)
+        controls = self._build_controls(identity, settings, pipeline, capture, encoder)
+        self.server = StreamServer(
+            config.listeners,
+            config.stream,
+            self.hub,
+            backends=config.backends,
+            publisher=publisher,
+            outbox=self._outbox,
+            trust=trust,
+            video=lambda: encoder.settings,
+            handlers=controls.handlers,
+            health=self.board.components,
+            on_death=self._on_death,
+        )
+        self._opened.callback(self.server.close)
         self._parts["stream"] = self.server
         self.server.start()
         self._begin("evidence", encoder.run)
         self._begin("inference", lambda stopping: self._until_done(pipeline, stopping))
         self._begin("capture", capture.run)
 
+    def _open_outbox(self, folder: Path) -> Publisher:
+        """The outbox ends after everything else: what the last frames gave still comes into it."""
+        self._outbox = Outbox(
+            folder,
+            self.config.outbox,
+            on_stored=lambda batch: publisher.on_stored(batch),
+            on_state=lambda state, reason: self.board.set("outbox", state, reason),
+            on_death=self._on_death,
+        )
+        publisher = Publisher(self.hub, self._outbox, self.config.outbox.slow_commit_s)
+        self._opened.callback(self._outbox.close)
+        if not self._outbox.start(OUTBOX_S):
+            logger.error("alerts are not kept for now: they go out, but a backend that is away will not get them")
+        return publisher
+
+    def _open_detector(self, spec: ModelSpec) -> None:
+        self.detector = open_detector(spec, self.config.detector)
+        self._opened.callback(self.detector.close)
+        logger.info("model %s", self.detector.description)
+        rules = self.config.alerts.rules
+        if not rules:
+            logger.warning("alerts.rules is empty: nothing will ever raise an alert")
+        level = logging.INFO if rules == DEFAULT_RULES else logging.WARNING
+        for line in unknown_classes(rules, self.detector.class_names.values()):
+            logger.log(level, "%s", line)
+
+    def _open_source(self, slot: Latest[Frame]) -> CaptureLoop:
+        source = self.source = open_source(self.config.camera, self.detector.lores_size)
+        self._opened.callback(source.close)
+        capture = CaptureLoop(source, self.config.camera, slot)
+        if not source.live:
+            capture.start()
+        logger.info("source %s", source.name)
+        return capture
+
     def _open_buzzer(self) -> None:
         self.buzzer = open_buzzer(
             self.config.gpio, pin_factory=self._pin_factory, on_change=self._on_buzzer, on_death=self._on_death
         )
-        if self.buzzer is not None:
-            self._opened.callback(self.buzzer.close)
-            self._parts["buzzer"] = self.buzzer
-            self.buzzer.start()
+        if self.buzzer is None:
+            self.board.set("buzzer", "off", "there is no buzzer")
+            return
+        self.board.set("buzzer", "ok")
+        self._opened.callback(self.buzzer.close)
+        self._parts["buzzer"] = self.buzzer
+        self.buzzer.start()
 
-    def _build_pipeline(self, slot: Latest[Frame], capture: CaptureLoop, encoder: VideoEncoder) -> Pipeline:
+    def _build_pipeline(
+        self, slot: Latest[Frame], capture: CaptureLoop, publisher: Publisher, encoder: VideoEncoder
+    ) -> Pipeline:
         description = self.detector.description
         return Pipeline(
             slot,
@@ -168,8 +231,38 @@ class App:
             model=description.model,
             degraded=description.degraded,
             view=lambda: _view(capture),
-            sinks=(self._sound, self.hub.publish_result, self.tally.observe, _log_alerts, encoder.submit),
+            sinks=(
+                self._sound,
+                publisher.publish_result,
+                self.tally.observe,
+                self.board.observe,
+                _log_alerts,
+                encoder.submit,
+            ),
             max_frames=self._max_frames,
+        )
+
+    def _build_controls(
+        self,
+        identity: Identity,
+        settings: KeptSettings,
+        pipeline: Pipeline,
+        capture: CaptureLoop,
+        encoder: VideoEncoder,
+    ) -> Controls:
+        return Controls(
+            identity=identity,
+            settings=settings,
+            tally=self.tally,
+            board=self.board,
+            pipeline=pipeline,
+            capture=capture,
+            encoder=encoder,
+            buzzer=self.buzzer,
+            outbox=self._outbox,
+            clients=self.hub.clients,
+            model=self.detector.description.model,
+            class_names=self.detector.class_names.values(),
         )
 
     def _begin(self, name: str, run: Callable[[threading.Event], None]) -> None:
@@ -185,6 +278,9 @@ class App:
         if self.buzzer is not None:
             for alert in result.alerts:
                 self.buzzer.sound(alert.threat_level)
+
+    def _on_health(self, components: Components) -> None:
+        self.hub.publish_health(replies.health(components, time.time()))
 
     def _on_death(self, worker: Worker) -> None:
         self.failure = WorkerDied(f"the {worker.name} thread died: {worker.error}")
@@ -211,6 +307,7 @@ class App:
         logger.error("not ended in time: %s; leaving without", ", ".join(stuck))
         if "buzzer" in stuck and self.buzzer is not None:
             self.buzzer.close()  # its last try to turn the pin off
+        self._outbox.close()
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()

@@ -123,7 +123,7 @@ def make_session(sock: socket.socket, hub: Hub, *, video: bool = False, now: flo
     """A session of the plain stream on a socket of one's own, with no thread behind it."""
     prepare(sock)
     desk = Desk("unused", lambda _: None)
-    services = Services(hub, Video(), None, dict, Answers({}, desk), desk)
+    services = Services(hub, Video, None, dict, Answers({}, desk), desk)
     gate = Gate(Terms("test", "none", 4.0), Form("length", "big", video))
     return Reception(services, Trust(), lambda: None).receive(gate, sock, ("127.0.0.1", 1), now)
 

@@ -56,7 +56,7 @@ class Services:
     """What all dialogues of a server share."""
 
     hub: Hub
-    video: Video
+    video: Callable[[], Video]
     outbox: AlertLog | None
     health: Callable[[], Mapping[str, Any]]
     answers: Answers
@@ -311,7 +311,7 @@ class Dialogue:
             self._hub.tell_health(self.mailbox, replies.health(self._services.health(), time.time()))
 
     def _set_frames(self, frames: requests.Frames) -> None:
-        settings = self._services.video
+        settings = self._services.video()
         quality = frames.quality if frames.quality is not None else settings.quality
         annotated = frames.annotated if frames.annotated is not None else settings.annotated
         plain = (quality, annotated) == (settings.quality, settings.annotated)

@@ -19,8 +19,6 @@ from edge.wire.requests import Topic
 
 logger = logging.getLogger(__name__)
 
-MAX_LOOKS = 4  # each costs a JPEG a frame; a client that wants a fifth gets the settings' own
-
 Unit: TypeAlias = tuple[bytes, ...]  # buffers to be sent one after the other with nothing between them
 
 
@@ -212,10 +210,9 @@ class Hub:
             mailbox.topics = topics
 
     def show(self, mailbox: Mailbox, look: Look | None, max_fps: float | None) -> None:
-        """Set how this client's pictures are to be; a look too many becomes the settings' own."""
+        """Set how this client's pictures are to be; None is: as the settings say."""
         with self._lock:
-            others = {box.look for box in self._mailboxes if box is not mailbox and box.wants("frames")}
-            mailbox.look = look if look in others or len(others) < MAX_LOOKS else None
+            mailbox.look = look
             mailbox.frame_interval = 1 / max_fps if max_fps else 0.0
 
     def replay(self, mailbox: Mailbox, page: Sequence[StoredAlert], now: float) -> bool:

@@ -6,11 +6,11 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
-from edge.config import Backend
+from edge.config import Backend, Listener, Security
 from edge.errors import EdgeError, SecurityError
 from edge.security.keys import LoginKeys
 from edge.security.peers import Peer as Owner
@@ -37,6 +37,18 @@ class Trust:
     def __init__(self, contexts: TlsContexts | None = None, keys: LoginKeys | None = None) -> None:
         self.contexts = contexts
         self.keys = keys
+
+    @classmethod
+    def open(
+        cls, security: Security, listeners: Sequence[Listener], backends: Sequence[Backend], device_id: str
+    ) -> Trust:
+        """Read what these listeners and backends need, and warn of what will not do for long; raises SecurityError."""
+        encrypted = any(listener.tls for listener in listeners) or any(backend.tls for backend in backends)
+        contexts = TlsContexts(security) if encrypted else None
+        for warning in contexts.warnings(device_id) if contexts is not None else ():
+            logger.warning("security: %s", warning)
+        logins = any(listener.auth == "hmac" for listener in listeners)
+        return cls(contexts, LoginKeys(security.login_keys) if logins else None)
 
     def check(self, doors: Iterable[Door], backends: Iterable[Backend]) -> None:
         """Raise SecurityError unless there is all that these need."""

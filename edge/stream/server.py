@@ -55,7 +55,7 @@ class StreamServer:
     told when a thread died.
 
     ``publisher`` and ``outbox`` make alerts durable, ``trust`` lets clients log in, ``handlers`` are the commands by
-    name, ``health`` gives the components' states as a health message has them.
+    name, ``video`` gives the settings of pictures, ``health`` the components' states as a health message has them.
 
     Synchronization: any thread may call any method.
     """
@@ -70,7 +70,7 @@ class StreamServer:
         publisher: Publisher | None = None,
         outbox: AlertLog | None = None,
         trust: Trust | None = None,
-        video: Video | None = None,
+        video: Callable[[], Video] = Video,
         handlers: Mapping[str, Handler] | None = None,
         health: Callable[[], Mapping[str, Any]] = dict,
         on_death: Callable[[Worker], None] | None = None,
@@ -91,7 +91,7 @@ class StreamServer:
         # From here on the stream thread's own once it runs.
         services = Services(
             hub=hub,
-            video=video if video is not None else Video(),
+            video=video,
             outbox=outbox,
             health=health,
             answers=Answers(handlers or {}, self._clerk),
