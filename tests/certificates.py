@@ -100,9 +100,9 @@ class Seen:
     has_ticket: bool
 
 
-def handshake(server: ssl.SSLContext, client: ssl.SSLContext) -> Seen:
+def handshake(server: ssl.SSLContext, client: ssl.SSLContext, *, as_client: bool = False) -> Seen:
     """A handshake and one byte over real sockets. Raises what the server saw go wrong, else what the client did: in
-    TLS 1.3 a client is done before the server has looked at its certificate."""
+    TLS 1.3 a client is done before the server has looked at its certificate. ``as_client``: what the client saw."""
     near, far = socket.socketpair()
     near.settimeout(10)
     far.settimeout(10)
@@ -127,7 +127,7 @@ def handshake(server: ssl.SSLContext, client: ssl.SSLContext) -> Seen:
     except OSError as error:
         near.close()
         thread.join(10)
-        raise _first_cause(faults, error) from None
+        raise (error if as_client else _first_cause(faults, error)) from None
     finally:
         with contextlib.suppress(OSError):
             near.close()

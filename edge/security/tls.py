@@ -128,6 +128,7 @@ _FAULTS = {
     "UNSUPPORTED_PROTOCOL": "it offers no TLS 1.3",
     "HTTP_REQUEST": "it does not speak TLS",
     "WRONG_VERSION_NUMBER": "it does not speak TLS",
+    "UNEXPECTED_EOF_WHILE_READING": "it hung up during the handshake",
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": "it wants a certificate of ours",
     "TLSV1_ALERT_UNKNOWN_CA": "it does not know the authority of our certificate",
     "SSLV3_ALERT_CERTIFICATE_EXPIRED": "our certificate has expired",

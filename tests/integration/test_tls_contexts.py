@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import time
 from pathlib import Path
@@ -21,10 +22,10 @@ def fleet(tmp_path: Path) -> FleetFiles:
     return make_fleet(tmp_path / "the fleet")
 
 
-def refused(server: ssl.SSLContext, client: ssl.SSLContext) -> str:
+def refused(server: ssl.SSLContext, client: ssl.SSLContext, *, as_client: bool = False) -> str:
     """Why the handshake failed, in the words for the log."""
     with pytest.raises(ssl.SSLError) as caught:
-        handshake(server, client)
+        handshake(server, client, as_client=as_client)
     return handshake_fault(caught.value)
 
 
@@ -119,6 +120,42 @@ def test_an_expired_certificate(fleet):
     fault = refused(device.server("none"), viewer.client(anonymous=True))
     assert fault == "its certificate is refused: certificate has expired"
     assert any("the device's certificate expired on" in warning for warning in device.warnings(DEVICE_ID))
+
+
+def test_what_a_dialling_device_hears_of_its_own_certificate(fleet, tmp_path):
+    backend = TlsContexts(fleet.security("backend-control", revocation=True))
+    anonymous = TlsContexts(Security(ca=str(fleet.ca))).client(anonymous=True)
+    assert refused(backend.server("mtls"), anonymous, as_client=True) == "it wants a certificate of ours"
+    other = make_fleet(tmp_path / "other").device
+    stranger = Security(certificate=other.certificate, private_key=other.private_key, ca=str(fleet.ca))
+    fault = refused(backend.server("mtls"), TlsContexts(stranger).client(), as_client=True)
+    assert fault == "it does not know the authority of our certificate"
+    fleet.fleet.revoke([fleet.pem(f"device-{DEVICE_ID}")])
+    backend.reload()
+    device = TlsContexts(fleet.device).client()
+    assert refused(backend.server("mtls"), device, as_client=True) == "our certificate is revoked"
+    past = make_fleet(tmp_path / "past", lambda: time.time() - 3 * DAY, days=1)
+    expired = TlsContexts(past.device, clock=lambda: 0.0).client()
+    fleet.fleet.folder.joinpath("both.pem").write_bytes(fleet.ca.read_bytes() + past.ca.read_bytes())
+    trusting = Security(
+        certificate=fleet.control.certificate,
+        private_key=fleet.control.private_key,
+        ca=str(fleet.fleet.folder / "both.pem"),
+    )
+    expired.load_verify_locations(fleet.ca)
+    fault = refused(TlsContexts(trusting).server("mtls"), expired, as_client=True)
+    assert fault == "our certificate has expired"
+
+
+def test_a_peer_that_speaks_no_tls_or_leaves(fleet):
+    for said, fault in ((b"GET / HTTP/1.1\r\n\r\n", "it does not speak TLS"), (b"", "it hung up during the handshake")):
+        near, far = socket.socketpair()
+        with near, far:
+            near.sendall(said)
+            near.shutdown(socket.SHUT_WR)
+            with pytest.raises(ssl.SSLError) as caught:
+                TlsContexts(fleet.device).server("mtls").wrap_socket(far, server_side=True)
+            assert handshake_fault(caught.value) == fault
 
 
 def test_another_device_than_the_one_asked_for(fleet):

@@ -49,6 +49,24 @@ def test_a_new_authority_is_taken_beside_the_old_one(fleet, tmp_path):
     assert device.peer(seen.by_server).role == "viewer"
 
 
+def test_two_authorities_need_a_list_each(fleet, tmp_path):
+    new = make_fleet(tmp_path / "new")
+    new.fleet.revoke([new.pem("backend-control")])
+    fleet.ca.write_bytes(fleet.ca.read_bytes() + new.ca.read_bytes())
+    device = TlsContexts(fleet.security(f"device-{DEVICE_ID}", revocation=True))
+    trusting = {**_as_dict(new.viewer), "ca": str(fleet.ca)}
+    with pytest.raises(ssl.SSLCertVerificationError, match="unable to get certificate CRL"):
+        handshake(device.server("mtls"), TlsContexts(Security(**trusting)).client())
+    fleet.revoked.write_bytes(fleet.revoked.read_bytes() + new.revoked.read_bytes())
+    assert device.reload()
+    assert [text for text in device.warnings(DEVICE_ID) if "revocation_list" in text] == []
+    handshake(device.server("mtls"), TlsContexts(Security(**trusting)).client())
+    handshake(device.server("mtls"), TlsContexts(fleet.viewer).client())
+    revoked = {**_as_dict(new.control), "ca": str(fleet.ca)}
+    with pytest.raises(ssl.SSLCertVerificationError, match="certificate revoked"):
+        handshake(device.server("mtls"), TlsContexts(Security(**revoked)).client())
+
+
 @pytest.mark.parametrize("change", ["damage", "remove", "other key", "open"])
 def test_a_file_that_cannot_be_used_keeps_the_old_ones_and_is_told_once(fleet, change):
     device, viewer = TlsContexts(fleet.device), TlsContexts(fleet.viewer)
