@@ -115,7 +115,7 @@ class App:
             try:
                 return self._endings.get(timeout=interval)
             except Empty:
-                self.board.set("clock", *self._clock_watch.look())
+                self._look_around()
                 if tick is not None:
                     tick()
 
@@ -278,6 +278,11 @@ class App:
         if self.buzzer is not None:
             for alert in result.alerts:
                 self.buzzer.sound(alert.threat_level)
+
+    def _look_around(self) -> None:
+        self.board.set("clock", *self._clock_watch.look())
+        if self.buzzer is not None:
+            self.board.set("buzzer", *self.buzzer.health())
 
     def _on_health(self, components: Components) -> None:
         self.hub.publish_health(replies.health(components, time.time()))
