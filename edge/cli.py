@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     _add_watch(commands.add_parser("watch", help="show a device's stream; connect again whenever it is lost"))
     _add_models(commands.add_parser("models", help="list, pull and verify detector models"))
     _add_certs(commands.add_parser("certs", help="make and show certificates and login keys for a fleet of devices"))
+    _add_outbox(commands.add_parser("outbox", help="show, back up and restore the stored alerts"))
     _add_config_options(commands.add_parser("selftest", help="prove that this device finds what it must find"))
     commands.add_parser("version", help="the version of this program and of what it uses")
     return top
@@ -112,6 +113,16 @@ def _add_watch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--count", type=_count, metavar="N", help="end after N messages, the welcome included")
     parser.add_argument("--frames", type=Path, metavar="DIR", help="save each picture there as frame-NNNNNN.jpg")
     parser.add_argument("--timeout", type=_seconds, metavar="S", help="give up (exit code 1) after S silent seconds")
+    parser.add_argument("--plain", action="store_true", help="only listen: send not a single byte")
+    parser.add_argument("--replay", action="store_true", help="begin with the oldest alert that the device keeps")
+    trust = parser.add_argument_group("TLS and login")
+    trust.add_argument("--pin", metavar="SHA256", help="TLS to the device whose certificate has this SHA-256")
+    trust.add_argument("--ca", type=Path, metavar="FILE", help="TLS to a device with a certificate of this authority")
+    trust.add_argument("--device", metavar="ID", help="the device's id, which its certificate must name")
+    trust.add_argument("--cert", type=Path, metavar="FILE", help="certificate to show to the device")
+    trust.add_argument("--key", type=Path, metavar="FILE", help="private key of --cert")
+    trust.add_argument("--login", metavar="KEYFILE:KEY_ID", help="log in with a key of a file of login keys")
+    trust.add_argument("--plain-login", action="store_true", help="log in without TLS too, which protects nothing")
 
 
 def _add_models(parser: argparse.ArgumentParser) -> None:
@@ -157,6 +168,19 @@ def _add_certs(parser: argparse.ArgumentParser) -> None:
         action.add_argument("--days", type=_count, default=825, metavar="N", help="good for N days, 825 unless given")
     for action in (device, backend, pinned, request):
         action.add_argument("--renew", action="store_true", help="make it anew for the key that is there")
+
+
+def _add_outbox(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True)
+    show = actions.add_parser("show", help="where the stored alerts lie, their numbers, and who has read how far")
+    backup = actions.add_parser("backup", help="copy them to a new file, also while the program runs")
+    restore = actions.add_parser("restore", help="put such a copy in their place, as a new stream")
+    for action in (backup, restore):
+        action.add_argument("file", metavar="FILE", type=Path)
+    forget = actions.add_parser("forget", help="wait for a consumer's acknowledgements no longer")
+    forget.add_argument("name", metavar="NAME", help="a consumer of `outbox show`")
+    for action in (show, backup, restore, forget):
+        _add_config_options(action)
 
 
 def _seconds(text: str) -> float:

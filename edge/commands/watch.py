@@ -5,17 +5,20 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
-
-from edge.commands.watchview import PlainLines, Screen
-from edge.errors import ProtocolError, StateError
+from edge.commands.watchlines import JsonLines, PlainLines
+from edge.errors import ConfigError, StateError, StreamError
 from edge.storage import write_atomic
-from edge.stream.address import DEFAULT_PORT, split_address
-from edge.stream.client import Event, Lost, Watch
-from edge.wire.framing import Message
+from edge.stream.address import DEFAULT_PORT, show, split_address
+from edge.stream.client import Event, Login, Lost, Message, Refused, Subscriber, Tls, Untrusted, VideoFrame
+from edge.stream.clientmessages import KINDS, FromDevice, decode
+
+TICK_S = 0.25
+HOPELESS = ("auth_failed", "auth_required", "unsupported_version")  # trying again would only be refused again
 
 
 class View(Protocol):
@@ -23,63 +26,112 @@ class View(Protocol):
 
     def show(self, event: Event) -> None: ...
 
+    def tick(self) -> None:
+        """A moment went by with nothing to show."""
+
 
 def run(args: argparse.Namespace) -> int:
-    """Follow the stream until it is interrupted (0) or enough was seen (0); StreamError when patience ended."""
-    watch = Watch(*split_address(args.address, DEFAULT_PORT), patience=args.timeout)
+    """Follow the stream until it is interrupted (0) or enough was seen (0).
+
+    Raises StreamError when patience ended, or when the device cannot be trusted or will not have this client.
+    """
+    host, port = split_address(args.address, DEFAULT_PORT)
+    client = Subscriber(
+        host,
+        port,
+        hello="never" if args.plain else "offered",
+        start="oldest" if args.replay else "now",
+        frames=args.frames is not None,
+        tls=_tls(args),
+        login=_login(args),
+    )
     try:
         with contextlib.ExitStack() as stack:
-            _follow(watch, _open_view(args, stack), args.count, args.frames)
+            view = _open_view(args, client, stack)
+            follow(_patient(client, args.timeout, view.tick), view, args.count, args.frames)
     except KeyboardInterrupt:
         pass
     finally:
-        watch.close()
+        client.close()
     return 0
 
 
-def _follow(watch: Watch, view: View, count: int | None, frames: Path | None) -> None:
-    seen = 0
-    for event in watch:
-        try:
-            view.show(event)
-        except (TypeError, ValueError, AttributeError) as error:
-            raise ProtocolError(f"the device sent a message with wrong fields: {error}") from error
-        if not isinstance(event, Message):
-            continue
-        if frames is not None and event.jpeg is not None:
-            _save(frames, event, event.jpeg)
-        seen += 1
-        if seen == count:
+def follow(events: Iterable[Event], view: View, count: int | None, frames: Path | None) -> None:
+    """Show events until ``count`` messages were seen; pictures are kept in ``frames``."""
+    messages = 0
+    for event in events:
+        if isinstance(event, Message) and event.type in KINDS:
+            decode(event)  # a message of a known type that is given raw has wrong fields: it says which
+        view.show(event)
+        if isinstance(event, Lost) and event.error is not None and _is_hopeless(event.error):
+            raise event.error
+        if frames is not None and isinstance(event, VideoFrame):
+            _save(frames, event)
+        messages += isinstance(event, (FromDevice, Message))
+        if messages == count:
             return
 
 
-def _open_view(args: argparse.Namespace, stack: contextlib.ExitStack) -> View:
+def _patient(client: Subscriber, patience: float | None, tick: Callable[[], None]) -> Iterator[Event]:
+    """The client's events; StreamError when no message came for ``patience`` seconds."""
+    heard_at, reason = time.monotonic(), "nothing came"
+    while not client.closed:
+        left = TICK_S if patience is None else min(TICK_S, heard_at + patience - time.monotonic())
+        event = client.take(max(0.0, left))
+        if isinstance(event, (FromDevice, Message)):
+            heard_at = time.monotonic()
+        elif isinstance(event, Lost):
+            reason = event.reason
+        if event is not None:
+            yield event
+        elif patience is not None and time.monotonic() >= heard_at + patience:
+            address = show((client.host, client.port))
+            raise StreamError(f"no message from {address} for {patience:g} s: {reason}")
+        else:
+            tick()
+
+
+def _is_hopeless(error: StreamError) -> bool:
+    return isinstance(error, Untrusted) or (isinstance(error, Refused) and error.code in HOPELESS)
+
+
+def _tls(args: argparse.Namespace) -> Tls | None:
+    if not (args.pin or args.ca):
+        if args.cert or args.key or args.device:
+            raise ConfigError("--cert, --key and --device are for TLS: give --ca or --pin too")
+        return None
+    return Tls(args.pin or "", args.ca or "", args.device or "", args.cert or "", args.key or "")
+
+
+def _login(args: argparse.Namespace) -> Login | None:
+    if args.login is None:
+        return None
+    from edge.security.keys import LoginKeys
+
+    path, _, key_id = args.login.rpartition(":")
+    if not path or not key_id:
+        raise ConfigError(f"--login {args.login}: write KEYFILE:KEY_ID")
+    key = LoginKeys(path).get(key_id)
+    if key is None:
+        raise ConfigError(f"--login {args.login}: the file has no key of that name")
+    return Login(key_id, key.secret, allow_plain=args.plain_login)
+
+
+def _open_view(args: argparse.Namespace, client: Subscriber, stack: contextlib.ExitStack) -> View:
     if args.json:
         return JsonLines()
-    if sys.stdout.isatty():
-        return stack.enter_context(Screen(args.address))
-    return PlainLines()
+    if not sys.stdout.isatty():
+        return PlainLines()
+    from edge.commands.watchview import Screen
+
+    return stack.enter_context(Screen(args.address, client))
 
 
-class JsonLines:
-    """Messages on stdout, each one line of JSON; what happens to the connection on stderr."""
-
-    def show(self, event: Event) -> None:
-        if isinstance(event, Message):
-            sys.stdout.buffer.write(msgspec.json.encode(dict(event)) + b"\n")
-            sys.stdout.buffer.flush()
-        elif isinstance(event, Lost):
-            print(f"preact-edge: {event}", file=sys.stderr, flush=True)
-
-
-def _save(folder: Path, message: Message, jpeg: bytes) -> None:
-    number = message.get("frame_id")
-    if not isinstance(number, int):
-        raise ProtocolError(f"a video_frame has the frame_id {number!r}, which is no number")
-    path = folder / f"frame-{number:06d}.jpg"
+def _save(folder: Path, frame: VideoFrame) -> None:
+    path = folder / f"frame-{frame.frame_id:06d}.jpg"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, jpeg, durable=False)
+        write_atomic(path, frame.jpeg, durable=False)
     except OSError as error:
         raise StateError(
             f"cannot save {path}: {error.strerror or error}; choose another folder for --frames"

@@ -1,13 +1,9 @@
-"""What ``preact-edge watch`` shows: a calm panel in a terminal, plain lines elsewhere."""
+"""What ``preact-edge watch`` draws in a terminal: one calm panel, a device at a glance."""
 
 from __future__ import annotations
 
-import sys
 import time
-from collections import Counter, deque
-from collections.abc import Iterable
 from statistics import median
-from typing import Any
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -16,182 +12,192 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from edge.stream.client import Connected, Event, Lost
-from edge.wire.framing import Message
+from edge.commands.watchlines import marks
+from edge.commands.watchstate import DeviceState, SeenAlert, clean, counted, counted_things, seen, span, status
+from edge.stream.client import Connected, Event, Lost, Subscriber, Welcome
+
+__all__ = ["LEVEL_STYLES", "STATUS_STYLES", "Screen", "counted"]
 
 LEVEL_STYLES = {"low": "cyan", "medium": "yellow", "high": "dark_orange", "critical": "bold red"}
 STATUS_STYLES = {"ok": "green", "degraded": "yellow", "blind": "bold red"}
-SHOWN_ALERTS = 6
-RATE_WINDOW_S = 5.0  # over which frames a second are counted
-LATENCIES = 100  # results over which the median is taken
+HEALTH_STYLES = {"ok": "green", "degraded": "yellow", "failed": "bold red", "off": "dim"}
+HEALTH_ORDER = ("failed", "degraded", "ok", "off")
 REDRAW_S = 0.25
-
-
-class PlainLines:
-    """One line for each thing that is new: the connection, the status, what is seen, an alert."""
-
-    def __init__(self) -> None:
-        self._status = ""
-        self._seen: str | None = None
-        self._known: deque[str] = deque(maxlen=SHOWN_ALERTS)
-
-    def show(self, event: Event) -> None:
-        if isinstance(event, Connected):
-            self._say(f"connected to {event.host} port {event.port}")
-        elif isinstance(event, Lost):
-            print(f"preact-edge: {event}", file=sys.stderr, flush=True)
-        else:
-            self._message(event)
-
-    def _message(self, event: Message) -> None:
-        if event.type == "welcome":
-            self._say(f"device {_text(event, 'device_id')}, camera {_text(event, 'camera_id')}")
-        for alert in _fresh_alerts(event, self._known):
-            self._say(f"alert {_alert_line(alert)}")
-        if event.type == "detection_result":
-            self._result(event)
-
-    def _result(self, message: Message) -> None:
-        status = _status(message)
-        if status != self._status:
-            self._status = status
-            self._say(f"status {status}")
-        seen = _seen(message)
-        if seen != self._seen:
-            self._seen = seen
-            self._say(f"sees {seen or 'nothing'}")
-
-    def _say(self, line: str) -> None:
-        print(f"{time.strftime('%H:%M:%S')}  {line}", flush=True)
+QUIET_S = 6.0  # a device says something every 5 s
+BARS = "▁▂▃▄▅▆▇█"
+LEAST_HEIGHT = 12
+WIDEST_CHART = 30
+ALERT_ROWS = 20  # on the tallest of terminals
 
 
 class Screen:
-    """The panel, drawn again when something came, at most every REDRAW_S seconds."""
+    """The panel, drawn again when something came or time went by, at most every REDRAW_S seconds."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, client: Subscriber | None = None, console: Console | None = None) -> None:
+        self.state = DeviceState()
         self._address = address
-        self._connection = Text("connecting ...", style="yellow")
-        self._device = ""
-        self._result: Message | None = None
-        self._alerts: deque[tuple[str, Text]] = deque(maxlen=SHOWN_ALERTS)
-        self._known: deque[str] = deque(maxlen=SHOWN_ALERTS)
-        self._alert_count = 0
-        self._pictures = 0
-        self._arrivals: deque[float] = deque()
-        self._latencies: deque[float] = deque(maxlen=LATENCIES)
+        self._client = client
+        self._console = console or Console()
+        self._started_at = time.strftime("%H:%M")
         self._drawn_at = 0.0
-        self._live = Live(self.picture(), console=Console(), auto_refresh=False)
+        self._live = Live(console=self._console, auto_refresh=False, get_renderable=self.picture)
 
     def __enter__(self) -> Screen:
-        self._live.start()
+        self._live.start(refresh=True)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._live.update(self.picture(), refresh=True)
+        self._live.refresh()
         self._live.stop()
 
     def show(self, event: Event) -> None:
-        urgent = self._take(event)
+        """Remember what came; what should be seen at once is drawn at once."""
+        fresh = self.state.take(event, time.monotonic(), time.time())
+        self._draw(urgent=bool(fresh) or isinstance(event, (Connected, Lost, Welcome)))
+
+    def tick(self) -> None:
+        """Ages grow, and waits shrink."""
+        self._draw(urgent=False)
+
+    def picture(self) -> RenderableType:
+        """What is to be seen now, in at most the terminal's height less one."""
+        now = time.monotonic()
+        rows = self._rows(now)
+        room = max(self._console.height - 1, LEAST_HEIGHT) - len(rows) - 4  # borders, an empty line, the heading
+        table = Table.grid(padding=(0, 2), expand=True)
+        table.add_column(style="dim", no_wrap=True, width=9)
+        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        for name, value in rows:
+            table.add_row(name, value)
+        shown = max(1, min(room, ALERT_ROWS))
+        body = Group(table, Text(), self._heading(now), self._alerts(now, shown))
+        title = Text(f"preact-edge watch {self._address}")
+        return Panel(body, title=title, subtitle="Ctrl-C ends", box=box.ROUNDED, height=len(rows) + shown + 4)
+
+    def _draw(self, *, urgent: bool) -> None:
         now = time.monotonic()
         if urgent or now - self._drawn_at >= REDRAW_S:
             self._drawn_at = now
-            self._live.update(self.picture(), refresh=True)
+            self._live.refresh()
 
-    def picture(self) -> RenderableType:
-        """What is to be seen now."""
-        rows = Table.grid(padding=(0, 2))
-        rows.add_column(style="dim")
-        rows.add_column(no_wrap=True, overflow="ellipsis")
-        rows.add_row("connection", self._connection)
-        rows.add_row("device", self._device)
-        for name, value in self._result_rows():
-            rows.add_row(name, value)
-        alerts = Table.grid(padding=(0, 2))
-        for when, line in self._alerts:
-            alerts.add_row(Text(when, style="dim"), line)
-        heading = Text(f"alerts: {self._alert_count}", style="bold")
-        title = f"preact-edge watch {self._address}"
-        return Panel(Group(rows, Text(), heading, alerts), title=title, subtitle="Ctrl-C ends", box=box.ROUNDED)
-
-    def _take(self, event: Event) -> bool:
-        """Remember what came; True when it should be seen at once."""
-        if isinstance(event, Connected):
-            self._connection = Text("connected", style="green")
-            return True
-        if isinstance(event, Lost):
-            self._connection = Text(str(event), style="bold red")
-            self._result = None
-            return True
-        if event.type == "welcome":
-            self._device = f"{_text(event, 'device_id')}, camera {_text(event, 'camera_id')}"
-        elif event.type == "detection_result":
-            self._take_result(event)
-        self._pictures += event.jpeg is not None
-        fresh = _fresh_alerts(event, self._known)
-        for alert in fresh:
-            self._take_alert(alert)
-        return event.type == "welcome" or bool(fresh)
-
-    def _take_result(self, message: Message) -> None:
-        self._result = message
-        if "frame_id" in message:
-            self._arrivals.append(time.monotonic())
-            self._latencies.append(float(message.get("latency_ms", {}).get("total", 0.0)))
-
-    def _take_alert(self, alert: dict[str, Any]) -> None:
-        self._alert_count += 1
-        when = time.strftime("%H:%M:%S", time.localtime(float(alert.get("timestamp", 0.0))))
-        level = _text(alert, "threat_level")
-        self._alerts.appendleft((when, Text(_alert_line(alert), style=LEVEL_STYLES.get(level, ""))))
-
-    def _result_rows(self) -> list[tuple[str, RenderableType]]:
-        if self._result is None:
-            return []
-        while self._arrivals and time.monotonic() - self._arrivals[0] > RATE_WINDOW_S:
-            self._arrivals.popleft()
-        latency = f"{median(self._latencies):.1f} ms (median)" if self._latencies else "-"
-        rows: list[tuple[str, RenderableType]] = [
-            ("status", Text(_status(self._result), style=STATUS_STYLES.get(_text(self._result, "status"), ""))),
-            ("model", _text(self._result, "model")),
-            ("frames/s", _rate(self._arrivals)),
-            ("latency", latency),
-            ("sees", _seen(self._result) or "nothing"),
+    def _rows(self, now: float) -> list[tuple[str, RenderableType]]:
+        """The same rows in every state, so that nothing jumps."""
+        state = self.state
+        rows = [("device", self._device()), ("connection", self._connection(now)), ("status", self._status(now))]
+        if state.session is None or "health" in state.session.subscribed:
+            rows.append(("health", self._health()))
+        rows += [
+            ("sees", Text((seen(state.result) or "nothing") if state.result is not None else "-")),
+            ("frames/s", self._rate(now)),
+            ("latency", self._latency(now)),
+            ("dropped", self._dropped()),
         ]
-        if self._pictures:
-            rows.append(("pictures", str(self._pictures)))
-        return rows
+        if state.pictures:
+            rows.append(("pictures", Text(str(state.pictures))))
+        return [(name[:9], value) for name, value in rows]
+
+    def _device(self) -> Text:
+        welcome, session = self.state.welcome, self.state.session
+        if welcome is None:
+            return Text("-")
+        camera = welcome.camera_id or (session.camera_id if session is not None else "")
+        model = clean(self.state.result.model) if self.state.result is not None else ""
+        text = Text(clean(welcome.device_id), style="bold")
+        text.append(f", camera {clean(camera)}" if camera else "", style="not bold")
+        return text.append(f"  {model}", style="not bold dim")
+
+    def _connection(self, now: float) -> Text:
+        state = self.state
+        if state.lost is not None:
+            left = max(0.0, state.lost.retry_s - (now - state.lost_at))
+            again = f"in {left:.0f} s" if left >= 1 else "now"
+            return Text(f"○ {clean(state.lost.reason)}; trying again {again}", style="bold red")
+        if state.connected is None:
+            return Text("○ connecting ...", style="yellow")
+        text = Text("● connected ", style="green").append(span(now - state.connected_at))
+        facts = [state.connected.encryption or "not encrypted"]
+        if state.session is not None:
+            facts += [f"as {clean(state.session.role)}", f"session {clean(state.session.session)[:8]}"]
+        elif state.welcome is not None:
+            facts.append("plain stream")
+        return text.append("  " + " · ".join(facts), style="dim")
+
+    def _status(self, now: float) -> Text:
+        result = self.state.result
+        if result is None:
+            return Text("-")
+        quiet = now - self.state.result_at
+        if quiet > QUIET_S:
+            return Text(f"● nothing heard for {span(quiet)}", style="yellow")
+        return Text(f"● {status(result)}", style=STATUS_STYLES.get(result.status, ""))
+
+    def _health(self) -> Text:
+        if not self.state.health:
+            return Text("-")
+        text = Text()
+        order = {state: place for place, state in enumerate(HEALTH_ORDER)}
+        for name, part in sorted(self.state.health.items(), key=lambda item: order.get(item[1].state, -1)):
+            sign = {"ok": "●", "off": "○"}.get(part.state, "▲")
+            style = HEALTH_STYLES.get(part.state, "yellow")
+            text.append(f"{sign} {clean(name)} {clean(part.state)}", style=style)
+            text.append(f" {clean(part.reason)}  " if part.reason else "  ")
+        return text
+
+    def _rate(self, now: float) -> Text:
+        rate = self.state.latencies.rate(now) if self.state.result is not None else None
+        return Text("-" if rate is None else f"{rate:.1f}")
+
+    def _latency(self, now: float) -> Text:
+        values = self.state.latencies.all()
+        if not values:
+            return Text("-")
+        numbers = f"{median(values):.1f} ms median, {max(values):.0f} most"
+        width = min(WIDEST_CHART, self._console.width - 20 - len(numbers))
+        chart = sparkline(self.state.latencies.medians(now, width)) if width > 5 else ""
+        return Text(f"{numbers}  ").append(chart, style="cyan")
+
+    def _dropped(self) -> Text:
+        state, client = self.state, self._client
+        frames = state.result.dropped if state.result is not None else 0
+        pictures = state.pictures_dropped + (client.frames_dropped if client is not None else 0)
+        results = client.results_dropped if client is not None else 0
+        ours = f"{counted_things(results, 'result')}, {counted_things(pictures, 'picture')} here"
+        return Text(f"{counted_things(frames, 'frame')} on the device; {ours}")
+
+    def _heading(self, now: float) -> Text:
+        state = self.state
+        text = Text(
+            f"{counted_things(state.alert_count, 'alert')} since {self._started_at}", style="bold", no_wrap=True
+        )
+        facts = [f"{state.replayed} replayed"] if state.replayed else []
+        facts += [f"{state.missed} lost in gaps"] if state.missed else []
+        text.append(f" ({', '.join(facts)})" if facts else "", style="not bold dim")
+        text.append(f"  {state.notice(now)}", style="not bold yellow")
+        text.overflow = "ellipsis"
+        return text
+
+    def _alerts(self, now: float, count: int) -> Table:
+        table = Table.grid(padding=(0, 2), expand=True)
+        table.add_column(style="dim", no_wrap=True, justify="right", width=6)
+        table.add_column(no_wrap=True, width=8)
+        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        for item in list(self.state.alerts)[:count]:
+            table.add_row(*_alert_row(item, now))
+        return table
 
 
-def _rate(arrivals: deque[float]) -> str:
-    span = arrivals[-1] - arrivals[0] if arrivals else 0.0
-    return f"{(len(arrivals) - 1) / span:.1f}" if span > 0 else "-"
+def _alert_row(item: SeenAlert, now: float) -> tuple[Text, Text, Text]:
+    alert = item.alert
+    level = Text(clean(alert.threat_level).upper(), style=LEVEL_STYLES.get(alert.threat_level, ""))
+    if alert.state == "resolved":
+        level.stylize("dim")
+    found = [mark.split(",")[0] for mark in marks(alert)]  # the age stands at the row's beginning
+    line = Text(f"{', '.join(map(clean, alert.threat_types))}  {alert.confidence:.2f}  {clean(alert.rule)}")
+    return Text(span(now - item.happened_at)), level, line.append("".join(f"  {mark}" for mark in found), style="dim")
 
 
-def _fresh_alerts(message: Message, known: deque[str]) -> list[dict[str, Any]]:
-    """The alerts in a message that are not in ``known``, added to it: a device may send each in two ways."""
-    alerts = [message] if message.type == "alert" else message.get("alerts", [])
-    fresh = [alert for alert in alerts if _text(alert, "alert_id") not in known]
-    known.extend(_text(alert, "alert_id") for alert in fresh)
-    return fresh
-
-
-def _alert_line(alert: dict[str, Any]) -> str:
-    return f"{_text(alert, 'message')}  {float(alert.get('confidence', 0.0)):.2f}  {_text(alert, 'rule')}".rstrip()
-
-
-def _status(message: Message) -> str:
-    return " ".join(filter(None, (_text(message, "status"), _text(message, "reason"))))
-
-
-def _seen(message: Message) -> str:
-    return counted(_text(seen, "class_name") for seen in message.get("detections", []))
-
-
-def counted(names: Iterable[str]) -> str:
-    """``knife, person x2``."""
-    return ", ".join(f"{name} x{count}" if count > 1 else name for name, count in sorted(Counter(names).items()))
-
-
-def _text(fields: dict[str, Any], key: str) -> str:
-    """A field as text without control characters: a name must not steer the terminal."""
-    return "".join(char if char.isprintable() else "?" for char in str(fields.get(key, "")))
+def sparkline(values: list[float | None]) -> str:
+    """A bar for each value, from 0 to the highest; a blank where there is none."""
+    top = max((value for value in values if value is not None), default=0.0) or 1.0
+    last = len(BARS) - 1
+    return "".join(" " if value is None else BARS[min(last, int(value / top * last + 0.5))] for value in values)

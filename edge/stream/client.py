@@ -1,48 +1,76 @@
-"""The reference client: connects, finds the framing by itself, and gives the messages one by one."""
+"""The reference client.
+
+``Subscriber`` follows a device for as long as the program runs: it says hello, resumes after a cut, and gives typed
+events. ``connect`` gives the messages of one connection as they come, for who only listens.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import random
 import socket
-import threading
-import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TypeAlias
 
 from edge.errors import ProtocolError, StreamError
 from edge.stream.address import show
+from edge.stream.clientdialogue import IDLE_S, Login
+from edge.stream.clientlink import CONNECT_S
+from edge.stream.clientmessages import (
+    Alert,
+    CommandFailed,
+    Connected,
+    DetectionResult,
+    ErrorMessage,
+    Event,
+    FramesLost,
+    Gap,
+    Goodbye,
+    Health,
+    HelloOk,
+    Lost,
+    Refused,
+    Reset,
+    Untrusted,
+    VideoFrame,
+    Welcome,
+)
+from edge.stream.clienttls import Tls
+from edge.stream.cursor import Cursor, CursorStore, FileCursor
+from edge.stream.following import Subscriber
 from edge.wire.framing import Message, MessageReader
+from edge.wire.requests import Frames
 
-IDLE_S = 25.0  # a device says something every 5 s; one that is quiet for so long is gone
-CONNECT_S = 10.0
-RETRY_MIN_S = 0.25
-RETRY_MAX_S = 30.0
+__all__ = [
+    "Alert",
+    "Client",
+    "CommandFailed",
+    "Connected",
+    "Cursor",
+    "CursorStore",
+    "DetectionResult",
+    "ErrorMessage",
+    "Event",
+    "FileCursor",
+    "Frames",
+    "FramesLost",
+    "Gap",
+    "Goodbye",
+    "Health",
+    "HelloOk",
+    "Login",
+    "Lost",
+    "Message",
+    "Refused",
+    "Reset",
+    "Subscriber",
+    "Tls",
+    "Untrusted",
+    "VideoFrame",
+    "Welcome",
+    "connect",
+]
+
 READ_SIZE = 65536
-
-
-@dataclass(frozen=True, slots=True)
-class Connected:
-    """The connection stands; the welcome follows."""
-
-    host: str
-    port: int
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """There is no connection, for the reason given; the next attempt comes in ``retry_s`` seconds."""
-
-    reason: str
-    retry_s: float
-
-    def __str__(self) -> str:
-        return f"{self.reason}; trying again in {self.retry_s:.1f} s"
-
-
-Event: TypeAlias = Connected | Lost | Message
 
 
 class Client:
@@ -127,77 +155,3 @@ def connect(host: str, port: int, timeout: float = CONNECT_S, *, idle: float = I
         raise StreamError(f"cannot connect to {show((host, port))}: {reason}") from error
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     return Client(sock, idle)
-
-
-class Watch:
-    """An endless iterator over a device's messages that connects again whenever the connection is lost.
-
-    Between the messages it gives Connected and Lost. The waits have full jitter: each is drawn between RETRY_MIN_S
-    and a bound that doubles up to RETRY_MAX_S, so that many clients do not come back at one moment; a message
-    received sets the bound back. With ``patience`` it raises StreamError when that many seconds went by without a
-    message.
-
-    Synchronization: one thread iterates; any thread may close, which ends the iteration.
-    """
-
-    def __init__(self, host: str, port: int, *, patience: float | None = None, idle: float = IDLE_S) -> None:
-        self.host, self.port = host, port
-        self._patience = patience
-        self._idle = idle
-        self._closing = threading.Event()
-        self._client: Client | None = None
-        self._failures = 0
-        self._heard_at = time.monotonic()
-
-    def __iter__(self) -> Iterator[Event]:
-        self._heard_at = time.monotonic()
-        reason = ""
-        while not self._closing.is_set():
-            self._check_patience(reason)
-            try:
-                yield from self._connection()
-                reason = "closed by the device"
-            except StreamError as error:
-                reason = str(error)
-            finally:
-                self._hang_up()
-            if not self._closing.is_set() and self._left() > 0:
-                lost = Lost(reason, self._next_wait())
-                yield lost
-                self._closing.wait(min(lost.retry_s, max(0.0, self._left())))
-
-    def close(self) -> None:
-        """End the iteration, also one that waits; one that is just connecting ends within CONNECT_S."""
-        self._closing.set()
-        self._hang_up()
-
-    def _connection(self) -> Iterator[Event]:
-        left = max(self._left(), 0.01)
-        self._client = client = connect(self.host, self.port, min(CONNECT_S, left), idle=min(self._idle, left))
-        if self._closing.is_set():  # close() came while connecting and found nothing to hang up
-            return
-        yield Connected(self.host, self.port)
-        for message in client:
-            self._failures = 0
-            self._heard_at = time.monotonic()
-            client.idle = min(self._idle, self._left())
-            yield message
-
-    def _left(self) -> float:
-        """Seconds until patience ends."""
-        if self._patience is None:
-            return float("inf")
-        return self._heard_at + self._patience - time.monotonic()
-
-    def _check_patience(self, reason: str) -> None:
-        if self._left() <= 0:
-            raise StreamError(f"no message from {show((self.host, self.port))} for {self._patience:g} s: {reason}")
-
-    def _next_wait(self) -> float:
-        bound = min(RETRY_MAX_S, RETRY_MIN_S * 2 ** (self._failures + 1))
-        self._failures = min(self._failures + 1, 16)
-        return random.uniform(RETRY_MIN_S, bound)  # noqa: S311 (spreads load, guards no secret)
-
-    def _hang_up(self) -> None:
-        if self._client is not None:
-            self._client.close()

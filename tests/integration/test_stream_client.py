@@ -13,9 +13,10 @@ import pytest
 
 from edge.config import Listener
 from edge.errors import ProtocolError, StreamError
-from edge.stream import client as client_module
+from edge.stream import clientengine, clientlink
 from edge.stream.address import split_address
-from edge.stream.client import RETRY_MAX_S, RETRY_MIN_S, Client, Connected, Event, Lost, Watch, connect
+from edge.stream.client import Client, Connected, Event, Lost, Subscriber, Welcome, connect
+from edge.stream.clientlink import RETRY_MAX_S, RETRY_MIN_S, Backoff
 from edge.wire.framing import Message, encode
 from tests.streaming import make_alert, make_result, make_video, nothing_left, serving
 from tests.support import wait_until
@@ -126,77 +127,83 @@ def test_closing_from_another_thread_ends_a_client_that_waits() -> None:
         assert rest == [[]]
 
 
-def test_watch_connects_again_and_says_what_happened(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "RETRY_MIN_S", 0.001)
-    with scripted(WELCOME, b"junk!\n", WELCOME) as address:
-        watch = Watch(*address)
-        events = list(itertools.islice(watch, 8))
-        watch.close()
-    assert [type(event) for event in events] == [Connected, Message, Lost, Connected, Lost, Connected, Message, Lost]
+def test_a_listener_connects_again_and_says_what_happened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clientlink, "RETRY_MIN_S", 0.001)
+    with scripted(WELCOME, b"junk!\n", WELCOME) as address, Subscriber(*address, hello="never") as client:
+        events = list(itertools.islice(client, 8))
+    assert [type(event) for event in events] == [Connected, Welcome, Lost, Connected, Lost, Connected, Welcome, Lost]
     reasons = [event.reason for event in events if isinstance(event, Lost)]
     assert reasons[0] == reasons[2] == "closed by the device"
     assert "not JSON" in reasons[1]
 
 
 def test_the_waits_are_random_and_grow_to_the_longest() -> None:
-    watch = Watch("127.0.0.1", 1)
-    waits = [watch._next_wait() for _ in range(200)]
+    backoff = Backoff()
+    waits = [backoff.next_wait() for _ in range(200)]
     assert all(RETRY_MIN_S <= wait <= RETRY_MAX_S for wait in waits)
     assert waits[0] <= 2 * RETRY_MIN_S
     assert max(waits[10:]) > RETRY_MAX_S / 2
     assert any(first > second for first, second in pairwise(waits[10:]))
+    backoff.reset()
+    assert backoff.next_wait() <= 2 * RETRY_MIN_S
 
 
-def test_watch_gives_up_when_its_patience_ends() -> None:
-    with scripted(None) as address, pytest.raises(StreamError, match=r"no message from 127.* for 0\.2 s: nothing came"):
-        list(Watch(*address, patience=0.2))
+def test_a_device_that_never_speaks_is_given_up() -> None:
+    with scripted(None) as address, Subscriber(*address, hello="never", idle_s=0.1) as client:
+        lost = next(event for event in client if isinstance(event, Lost))
+    assert lost.reason == "nothing came for 0.1 s"
 
 
-def test_a_message_renews_the_patience() -> None:
-    with serving() as served:
-        watch = Watch("127.0.0.1", served.port, patience=30)
-        events = iter(watch)
-        assert isinstance(next(events), Connected)
-        assert isinstance(next(events), Message)
-        served.hub.publish_result(make_result(1))
-        assert isinstance(next(events), Message)
-        watch.close()
-        assert list(events) == []
-
-
-def test_closing_ends_a_watch_that_waits_for_its_next_attempt() -> None:
+def test_closing_ends_an_iteration_that_waits_for_the_next_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clientlink, "RETRY_MIN_S", 20.0)
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    watch = Watch("127.0.0.1", port)
-    watch._failures = 16  # the next wait is a long one
+    client = Subscriber("127.0.0.1", port)
     events: list[Event] = []
 
     def follow() -> None:
-        for event in watch:
+        for event in client:
             events.append(event)
 
     thread = threading.Thread(target=follow)
     thread.start()
     wait_until(lambda: events)
-    watch.close()
-    thread.join(RETRY_MIN_S / 2)  # no wait is shorter than RETRY_MIN_S
+    client.close()
+    client.close()
+    thread.join(5)
     assert not thread.is_alive()
     assert [type(event) for event in events] == [Lost]
 
 
-def test_watch_outlives_a_restart_of_the_device() -> None:
+def test_one_that_was_never_started_can_be_closed() -> None:
+    Subscriber("127.0.0.1", 1).close()
+
+
+def test_the_next_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    with scripted(WELCOME) as (host, port):
+        nobody = (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 1))
+        device = (socket.AF_INET, socket.SOCK_STREAM, 0, "", (host, port))
+        monkeypatch.setattr(clientengine, "resolve", lambda *_: [nobody, device])
+        with Subscriber("edge.example", port, hello="never") as client:
+            assert next(client) == Connected(host, port)
+
+
+def test_a_name_without_an_address_is_lost_and_tried_again() -> None:
+    with Subscriber("no-such-host.invalid", 1) as client:
+        lost = next(client)
+    assert isinstance(lost, Lost)
+    assert lost.reason.startswith("cannot connect to no-such-host.invalid:1: ")
+
+
+def test_a_listener_outlives_a_restart_of_the_device() -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     listener = Listener(host="127.0.0.1", port=port)
-    watch = Watch("127.0.0.1", port)
-    events = iter(watch)
-    with serving(listener):
-        assert isinstance(next(events), Connected)
-        assert isinstance(next(events), Message)
-    with serving(listener):
-        later = next(event for event in events if isinstance(event, Message))
-        assert later.type == "welcome"
-        watch.close()
+    with Subscriber("127.0.0.1", port, hello="never") as client:
+        with serving(listener):
+            assert any(isinstance(event, Welcome) for event in client)
+        with serving(listener):
+            assert any(isinstance(event, Welcome) for event in client)
 
 
 def test_a_client_can_be_made_from_any_connected_socket() -> None:

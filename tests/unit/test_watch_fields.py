@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from edge.commands.watch import _follow
-from edge.commands.watchview import PlainLines, Screen
+from edge.commands.watch import follow
+from edge.commands.watchlines import PlainLines
+from edge.commands.watchview import Screen
 from edge.errors import ProtocolError
 from edge.wire.framing import Message
 
@@ -24,4 +25,4 @@ def test_wrong_fields_are_one_clear_error(fields: dict[str, Any]) -> None:
     for view in (PlainLines(), Screen("here")):
         events: Any = [Message(fields)]
         with pytest.raises(ProtocolError, match="the device sent a message with wrong fields"):
-            _follow(events, view, None, None)
+            follow(events, view, None, None)

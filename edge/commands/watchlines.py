@@ -1,0 +1,107 @@
+"""What ``preact-edge watch`` prints where there is no terminal: a line for each thing that is new, or JSON."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import msgspec
+
+from edge.commands.watchstate import DeviceState, clean, describe, seen, span, status
+from edge.stream.client import Alert, Connected, DetectionResult, Event, Health, HelloOk, Lost, Message, Welcome
+from edge.stream.clientmessages import FromDevice
+
+
+class JsonLines:
+    """Messages on stdout, each one line of JSON as it came; what happens to the connection on stderr."""
+
+    def show(self, event: Event) -> None:
+        if isinstance(event, (FromDevice, Message)):
+            raw = event if isinstance(event, Message) else event.raw
+            sys.stdout.buffer.write(msgspec.json.encode(dict(raw)) + b"\n")
+            sys.stdout.buffer.flush()
+        elif isinstance(event, Lost):
+            print(f"preact-edge: {event}", file=sys.stderr, flush=True)
+        elif not isinstance(event, Connected) and (text := describe(event)):
+            print(f"preact-edge: {text}", file=sys.stderr, flush=True)
+
+    def tick(self) -> None:
+        """Nothing happens by itself."""
+
+
+class PlainLines:
+    """One line for each thing that is new: the connection, the status, what is seen, an alert, a notice."""
+
+    def __init__(self) -> None:
+        self._state = DeviceState()
+        self._status = ""
+        self._seen: str | None = None
+        self._health: dict[str, str] = {}
+
+    def show(self, event: Event) -> None:
+        fresh = self._state.take(event, time.monotonic(), time.time())
+        if isinstance(event, Connected):
+            encryption = f", {event.encryption}" if event.encryption else ""
+            self._say(f"connected to {event.host} port {event.port}{encryption}")
+        elif isinstance(event, Lost):
+            print(f"preact-edge: {clean(str(event))}", file=sys.stderr, flush=True)
+        elif isinstance(event, Welcome):
+            camera = f", camera {clean(event.camera_id)}" if event.camera_id else ""
+            self._say(f"device {clean(event.device_id)}{camera}")
+        elif isinstance(event, HelloOk):
+            self._begin(event)
+        elif isinstance(event, Health):
+            self._take_health(event)
+        elif text := describe(event):
+            self._say(text)
+        for alert in fresh:
+            self._say(f"alert {alert_line(alert)}")
+        if isinstance(event, DetectionResult):
+            self._result(event)
+
+    def tick(self) -> None:
+        """Nothing happens by itself."""
+
+    def _begin(self, hello: HelloOk) -> None:
+        self._say(f"session as {clean(hello.role)}, camera {clean(hello.camera_id)}")
+        if notice := self._state.notice(time.monotonic()):
+            self._say(notice)
+
+    def _take_health(self, event: Health) -> None:
+        """Every component once, then those that changed."""
+        for name, component in event.components.items():
+            text = " ".join(filter(None, (clean(component.state), clean(component.reason))))
+            if self._health.get(name) != text:
+                self._health[name] = text
+                self._say(f"health {clean(name)} {text}")
+
+    def _result(self, result: DetectionResult) -> None:
+        now = status(result)
+        if now != self._status:
+            self._status = now
+            self._say(f"status {now}")
+        what = seen(result)
+        if what != self._seen:
+            self._seen = what
+            self._say(f"sees {what or 'nothing'}")
+
+    def _say(self, line: str) -> None:
+        print(f"{time.strftime('%H:%M:%S')}  {line}", flush=True)
+
+
+def alert_line(alert: Alert) -> str:
+    """An alert in one line, with its marks."""
+    line = f"{clean(alert.message)}  {alert.confidence:.2f}  {clean(alert.rule)}".rstrip()
+    return "  ".join([line, *marks(alert)])
+
+
+def marks(alert: Alert) -> list[str]:
+    """What is out of the ordinary about an alert."""
+    found = []
+    if alert.state == "resolved":
+        found.append("over")
+    if alert.replay:
+        found.append(f"replayed, {span(alert.age_s)} old")
+    if "durable" in alert.raw and not alert.durable:
+        found.append("not on its disk yet")
+    return found

@@ -1,0 +1,122 @@
+"""Which alerts a client has: the cursor, where it is kept, and the rule by which it moves."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from edge.errors import ProtocolError, StateError
+from edge.storage import write_atomic
+from edge.stream.clientmessages import Alert, Gap, HelloOk, Reset
+
+MAX_COPIES = 1024  # events of which a copy without a number was given; the oldest is forgotten
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """The last alert that was dealt with: number ``seq`` of ``stream``; 0 is before the first."""
+
+    stream: str
+    seq: int
+
+
+class CursorStore(Protocol):
+    """Where a cursor outlives the program: a file, a database. Both are called by the thread that iterates."""
+
+    def load(self) -> Cursor | None: ...
+
+    def save(self, cursor: Cursor) -> None: ...
+
+
+class FileCursor:
+    """A cursor in a file of its own; a reader finds the old one or the new, never a half.
+
+    With ``durable`` (the default) it also survives a power cut, at the price of one fsync an alert. Without, an older
+    one may come back after a power cut: alerts are then given twice, never lost.
+    """
+
+    def __init__(self, path: str | Path, *, durable: bool = True) -> None:
+        self.path = Path(path)
+        self._durable = durable
+
+    def load(self) -> Cursor | None:
+        """None where there is no file yet; StateError where it cannot be read or is damaged."""
+        try:
+            return msgspec.json.decode(self.path.read_bytes(), type=Cursor)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StateError(f"{self.path}: cannot be read: {error.strerror or error}") from error
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise StateError(f"{self.path}: is no cursor ({error}); remove it to start anew") from error
+
+    def save(self, cursor: Cursor) -> None:
+        """Raises StateError."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(self.path, msgspec.json.encode(cursor) + b"\n", durable=self._durable)
+        except OSError as error:
+            raise StateError(f"{self.path}: cannot be written: {error.strerror or error}") from error
+
+
+class Progress:
+    """The cursor rule: alerts count from hello_ok on, and their numbers rise by exactly 1.
+
+    ``cursor`` is the last alert received, None while no numbering is known. An alert that was given as a copy without
+    a number moves the cursor when it comes with one, and is not given again.
+
+    Synchronization: one thread.
+    """
+
+    def __init__(self, cursor: Cursor | None = None) -> None:
+        self.cursor = cursor
+        self._copies: OrderedDict[tuple[str, str], bool] = OrderedDict()  # event and state: had a number
+
+    def begin(self, hello: HelloOk) -> Gap | Reset | None:
+        """Start a session; says what was lost since the last one. ProtocolError when that is not told honestly."""
+        if hello.resume is None or not hello.stream:
+            return None
+        had, start = self.cursor, hello.resume.start
+        if hello.resume.status == "ok" and had is not None:
+            if had.stream != hello.stream or start > had.seq + 1:
+                raise ProtocolError(f"alert {had.seq + 1} was asked for, and {start} is to follow")
+            return None
+        self.cursor = Cursor(hello.stream, start - 1)
+        if hello.resume.status == "gap":
+            return Gap(hello.resume.missed)
+        return Reset(hello.stream) if hello.resume.status == "reset" and had is not None else None
+
+    def admit(self, alert: Alert) -> bool:
+        """Whether to give this alert to the application; ProtocolError when one before it did not come."""
+        key = (alert.event_uid, alert.state)
+        if alert.seq is None:
+            fresh = not alert.event_uid or key not in self._copies
+            self._remember(key, numbered=False)
+            return fresh
+        if not self._advance(alert.stream, alert.seq):
+            return False
+        given = alert.event_uid and self._copies.get(key) is False
+        self._remember(key, numbered=True)
+        return not given
+
+    def _advance(self, stream: str, seq: int) -> bool:
+        """Move to the alert; False where it was had before."""
+        if self.cursor is not None:
+            if stream != self.cursor.stream:
+                raise ProtocolError(f"an alert of the stream {stream!r} came in a session of {self.cursor.stream!r}")
+            if seq <= self.cursor.seq:
+                return False
+            if seq > self.cursor.seq + 1:
+                raise ProtocolError(f"alert {seq} came where {self.cursor.seq + 1} was due")
+        self.cursor = Cursor(stream, seq)
+        return True
+
+    def _remember(self, key: tuple[str, str], *, numbered: bool) -> None:
+        if key[0] and key not in self._copies:
+            self._copies[key] = numbered
+            if len(self._copies) > MAX_COPIES:
+                self._copies.popitem(last=False)
