@@ -5,25 +5,26 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from edge.config import Video
-from edge.errors import EdgeError
 from edge.security.keys import LoginKeys
 from edge.stream.allowance import Allowance
 from edge.stream.answers import Answers
 from edge.stream.desk import Desk
+from edge.stream.greeting import Peer, find_start, log_in
 from edge.stream.hub import Hub
 from edge.stream.mailbox import Mailbox
-from edge.types import Look, StoredAlert, StreamBounds
+from edge.stream.replay import AlertLog, Replay
+from edge.types import Look, StreamBounds
 from edge.wire import replies, requests
-from edge.wire.faults import Complaint, Fault, MildCode
+from edge.wire.faults import Complaint, Fault
 from edge.wire.inbound import LIMIT_AFTER, InboundReader
-from edge.wire.login import NONCE_BYTES, Challenge, is_proof, prove
+from edge.wire.login import NONCE_BYTES
 from edge.wire.messages import Terms, welcome
-from edge.wire.replies import Agreed, Resumption, Role
+from edge.wire.replies import Agreed, Role
 from edge.wire.requests import Topic
 
 logger = logging.getLogger(__name__)
@@ -31,24 +32,8 @@ logger = logging.getLogger(__name__)
 HEARTBEAT_S = 10.0  # quiet after which the peer is pinged; a client may ask for less
 HEARTBEAT_MIN_S = 1.0
 DEAD_AFTER = 2.5  # heartbeats without a sign of life
-PAGE = 64  # alerts read from the disk at a time
-PAGE_BELOW = 16  # alerts still waiting when the next page is asked for
-RETRY_READ_S = 1.0  # after a page that could not be read
 COMMANDS_BURST = 20
 COMMANDS_RATE = 20.0  # a second
-
-
-class AlertLog(Protocol):
-    """What a dialogue needs of the outbox; nothing of it blocks but ``read``."""
-
-    @property
-    def bounds(self) -> StreamBounds | None: ...
-
-    def register(self, consumer: str, start: int | None = None) -> int | None: ...
-
-    def acknowledge(self, consumer: str, seq: int) -> bool: ...
-
-    def read(self, after: int, limit: int) -> tuple[StoredAlert, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +46,6 @@ class Services:
     health: Callable[[], Mapping[str, Any]]
     answers: Answers
     reader: Desk  # pages of the outbox
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """Who is at the other end, as far as the connection itself tells; ``role`` is that of a certificate."""
-
-    name: str
-    encrypted: bool
-    role: Role | None
 
 
 class Dialogue:
@@ -96,7 +72,7 @@ class Dialogue:
         self.greeted = False
         self.login = terms.auth != "none"
         self.role: Role = "viewer"
-        self.principal = ""
+        self._principal = ""
         self._services = services
         self._hub = services.hub
         self._terms = terms
@@ -108,8 +84,7 @@ class Dialogue:
         self._consumer = ""
         self._heartbeat_s = HEARTBEAT_S
         self._heard_at = self._pinged_at = now
-        self._replaying = self._reading = False
-        self._read_at = 0.0
+        self._replay = Replay(services.hub, services.outbox, services.reader, mailbox)
         self._commands = Allowance(COMMANDS_BURST, COMMANDS_RATE, now)
 
     def open(self) -> None:
@@ -134,13 +109,17 @@ class Dialogue:
             self._deaf = True
             logger.info("client %s: plain from now on: %s", self.peer.name, fault)
 
+    def refill(self, now: float) -> None:
+        """There may be place for more of what the client missed."""
+        self._replay.step(now)
+
     @property
     def speaks(self) -> bool:
         """Whether the client understands more than the plain stream."""
         return self.greeted or self.login
 
     def check(self, now: float) -> None:
-        """Ping a quiet client, give up a dead one (Fault), go on with a replay whose reading failed."""
+        """Ping a quiet client, give up a dead one: Fault."""
         if not self.greeted:
             return
         if now - self._heard_at > DEAD_AFTER * self._heartbeat_s:
@@ -148,33 +127,6 @@ class Dialogue:
         if now - max(self._heard_at, self._pinged_at) >= self._heartbeat_s:
             self._pinged_at = now
             self._say(replies.ping(round(now, 3)))
-        self.replay(now)
-
-    def replay(self, now: float) -> None:
-        """Ask for the next page of alerts, if one is due; sets the mailbox ``stale`` where it is gone from the disk."""
-        if not self._replaying or self._reading or now < self._read_at or self.mailbox.alerts_waiting > PAGE_BELOW:
-            return
-        outbox, after, bounds = self._services.outbox, self.mailbox.cursor, self._bounds
-        if outbox is None or bounds is None:
-            return
-        if bounds.stream == self.mailbox.stream and after + 1 >= bounds.next_seq and self._hub.go_live(self.mailbox):
-            self._replaying = False
-            return
-        if bounds.stream != self.mailbox.stream or bounds.oldest_seq > after + 1:
-            self.mailbox.stale = True
-            return
-        self._reading = self._services.reader.ask(lambda: outbox.read(after, PAGE), self._on_page)
-        self._read_at = now if self._reading else now + RETRY_READ_S
-
-    def _on_page(self, page: Sequence[StoredAlert] | EdgeError) -> None:
-        self._reading = False
-        if isinstance(page, EdgeError):
-            self._read_at = time.monotonic() + RETRY_READ_S
-            logger.warning("client %s: its missed alerts cannot be read now: %s", self.peer.name, page)
-            return
-        if not self._hub.replay(self.mailbox, page, time.time()):
-            self.mailbox.stale = True
-        self.mailbox.wake()
 
     def _hear(self, message: bytes, now: float) -> None:
         try:
@@ -206,85 +158,32 @@ class Dialogue:
     def _on_hello(self, hello: requests.Hello) -> None:
         if self.greeted:
             raise Complaint("bad_message", "hello was said already", "hello")
-        proof = self._log_in(hello)
+        login = log_in(hello, self._terms, self.peer, self._keys, self._hub.identity.device_id, self._nonce)
         if self.login:
             self._enter()
+        self.role, self._principal = login.role, login.principal
         self.greeted, self.login = True, False
         self._reader.limit = LIMIT_AFTER
         self._heartbeat_s = min(max(hello.heartbeat_s or HEARTBEAT_S, HEARTBEAT_MIN_S), HEARTBEAT_S)
         topics, bounds = requests.topics(hello.subscribe), self._bounds
         unsent = self._hub.greet(self.mailbox, topics)
-        complaints = self._know_consumer(hello, bounds)
-        resume = self._resume(hello, bounds, unsent) if bounds is not None else None
-        if bounds is not None and resume is not None:
-            self._hub.place(self.mailbox, bounds.stream, resume.start)
+        start = find_start(hello, self._services.outbox, bounds, unsent)
+        self._consumer = start.consumer
+        if bounds is not None and start.resume is not None:
+            self._hub.place(self.mailbox, bounds.stream, start.resume.start)
         self._set_frames(hello.frames)
         agreed = Agreed(
             session=secrets.token_hex(8),
             role=self.role,
             subscribed=self._offered(topics),
             heartbeat_s=self._heartbeat_s,
-            resume=resume,
-            proof=proof,
+            resume=start.resume,
+            proof=login.proof,
         )
         self._say(replies.hello_ok(self._hub.identity, agreed, bounds))
-        for code, text in complaints:
+        for code, text in start.complaints:
             self._say(replies.error(code, text, fatal=False))
         self._begin(topics)
-
-    def _log_in(self, hello: requests.Hello) -> str:
-        """See who it is; the device's own proof, where there is one. Raises Fault."""
-        if self._terms.auth == "mtls":
-            if self.peer.role is None:
-                raise Fault("auth_failed", "the certificate gives no role: it needs viewer or control")
-            self.role, self.principal = self.peer.role, self.peer.name
-            return ""
-        if self._terms.auth == "none":
-            return ""
-        if hello.auth is None:
-            raise Fault("auth_required", "this listener asks for a login: hello needs auth {key_id, nonce, mac}")
-        challenge = Challenge(
-            key_id=hello.auth.key_id,
-            device_id=self._hub.identity.device_id,
-            listener=f"{'tls' if self.peer.encrypted else 'tcp'}:{self._terms.listener}",
-            server_nonce=self._nonce,
-            client_nonce=hello.auth.nonce,
-        )
-        if self._keys is None:
-            raise Fault("auth_failed", "this device has no login keys")
-        secret, key = self._keys.secret(hello.auth.key_id), self._keys.get(hello.auth.key_id)
-        if not is_proof(hello.auth.mac, secret, "client", challenge) or key is None:
-            raise Fault("auth_failed", "the login is wrong: check key_id, secret, device_id and listener")
-        self.principal = key.key_id
-        self.role = key.role if self.peer.encrypted else "viewer"  # what follows a plain login could be anybody's
-        return prove(secret, "server", challenge)
-
-    def _know_consumer(self, hello: requests.Hello, bounds: StreamBounds | None) -> list[tuple[MildCode, str]]:
-        """Register the consumer's name; what there is to complain of."""
-        outbox = self._services.outbox
-        if hello.consumer is None:
-            wrong = hello.resume == "last_ack"
-            return [("bad_message", "hello: last_ack needs the consumer's name; starting at now")] if wrong else []
-        if outbox is None:
-            return []
-        start = None
-        if isinstance(hello.resume, requests.Resume) and bounds is not None and hello.resume.stream == bounds.stream:
-            start = min(hello.resume.after, bounds.next_seq - 1)
-        if outbox.register(hello.consumer, start) is None:
-            text = f"no place for the consumer {hello.consumer}: this session goes on without the name"
-            return [("too_many_consumers", text)]
-        self._consumer = hello.consumer
-        return []
-
-    def _resume(self, hello: requests.Hello, bounds: StreamBounds, unsent: int) -> Resumption:
-        """Where the alerts begin."""
-        if isinstance(hello.resume, requests.Resume):
-            return replies.resumption(bounds, hello.resume.stream, hello.resume.after)
-        if hello.resume == "last_ack" and self._consumer and self._services.outbox is not None:
-            acked = self._services.outbox.register(self._consumer)
-            if acked is not None:
-                return replies.resumption(bounds, bounds.stream, acked)
-        return Resumption("ok", unsent or bounds.next_seq)
 
     # After hello
 
@@ -304,9 +203,7 @@ class Dialogue:
     def _begin(self, fresh: frozenset[Topic]) -> None:
         """Start what the client has just subscribed to: alerts from its cursor on, the present health."""
         if "alerts" in fresh:
-            self._hub.hold(self.mailbox)
-            self._replaying = True
-            self.replay(self._heard_at)
+            self._replay.begin(self._heard_at)
         if "health" in fresh:
             self._hub.tell_health(self.mailbox, replies.health(self._services.health(), time.time()))
 
@@ -329,7 +226,7 @@ class Dialogue:
         elif self.role != "control":
             self._say(replies.command_failed(command.id, "forbidden", "commands need the role control"))
         else:
-            self._services.answers.give(self.principal, command, self._say_later)
+            self._services.answers.give(self._principal, command, self._say_later)
 
     def _say_later(self, message: bytes) -> None:
         self._say(message)

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from edge.errors import ProtocolError
-from edge.stream.mailbox import Form, Mailbox, Stage
+from edge.stream.mailbox import Encodings, Form, Mailbox, Stage
 from edge.types import Look, Result, StoredAlert, VideoFrame
 from edge.wire import messages
-from edge.wire.framing import MAX_JPEG, ByteOrder, Framing, blob_prefix, encode
+from edge.wire.framing import MAX_JPEG, blob_prefix, encode
 from edge.wire.messages import AlertsMode, Copy, Identity
 from edge.wire.requests import Topic
 
@@ -33,20 +33,6 @@ class Counters:
     results_dropped: int = 0
     videos_dropped: int = 0
     slow_consumers: int = 0
-
-
-class Encodings:
-    """One message in each framing in use, encoded when it is first asked for."""
-
-    def __init__(self, message: bytes) -> None:
-        self._message = message
-        self._framed: dict[tuple[Framing, ByteOrder], bytes] = {}
-
-    def of(self, form: Form) -> bytes:
-        key = form.framing, form.byteorder
-        if key not in self._framed:
-            self._framed[key] = encode(self._message, *key)
-        return self._framed[key]
 
 
 class Hub:

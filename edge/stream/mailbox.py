@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from edge.types import Look, VideoFrame
-from edge.wire.framing import ByteOrder, Framing
+from edge.wire.framing import ByteOrder, Framing, encode
 from edge.wire.requests import Topic
 
 MAX_CONTROL = 32  # answers; full: the client asks without reading, and is closed
@@ -26,6 +26,20 @@ class Form:
     framing: Framing
     byteorder: ByteOrder
     video: bool
+
+
+class Encodings:
+    """One message in each framing in use, encoded when it is first asked for."""
+
+    def __init__(self, message: bytes) -> None:
+        self._message = message
+        self._framed: dict[tuple[Framing, ByteOrder], bytes] = {}
+
+    def of(self, form: Form) -> bytes:
+        key = form.framing, form.byteorder
+        if key not in self._framed:
+            self._framed[key] = encode(self._message, *key)
+        return self._framed[key]
 
 
 class Mailbox:

@@ -16,8 +16,9 @@ from edge.security.keys import LoginKeys
 from edge.security.peers import Peer as Owner
 from edge.security.tls import TlsContexts
 from edge.stream.address import show
-from edge.stream.dialogue import Dialogue, Peer, Services
+from edge.stream.dialogue import Dialogue, Services
 from edge.stream.door import Door, Full
+from edge.stream.greeting import Peer
 from edge.stream.mailbox import Form
 from edge.stream.quiet import Quiet
 from edge.stream.session import Session
@@ -27,6 +28,8 @@ from edge.wire.messages import Terms
 
 logger = logging.getLogger(__name__)
 
+WARN_EVERY_S = 86400.0
+
 
 class Trust:
     """What the device proves itself by, and knows others by; without either there are plain listeners alone.
@@ -34,21 +37,34 @@ class Trust:
     Synchronization: as TlsContexts and LoginKeys.
     """
 
-    def __init__(self, contexts: TlsContexts | None = None, keys: LoginKeys | None = None) -> None:
+    def __init__(self, contexts: TlsContexts | None = None, keys: LoginKeys | None = None, device_id: str = "") -> None:
         self.contexts = contexts
         self.keys = keys
+        self._device_id = device_id
+        self._warned_at = float("-inf")
 
     @classmethod
     def open(
         cls, security: Security, listeners: Sequence[Listener], backends: Sequence[Backend], device_id: str
     ) -> Trust:
-        """Read what these listeners and backends need, and warn of what will not do for long; raises SecurityError."""
+        """Read what these listeners and backends need; raises SecurityError."""
         encrypted = any(listener.tls for listener in listeners) or any(backend.tls for backend in backends)
-        contexts = TlsContexts(security) if encrypted else None
-        for warning in contexts.warnings(device_id) if contexts is not None else ():
-            logger.warning("security: %s", warning)
         logins = any(listener.auth == "hmac" for listener in listeners)
-        return cls(contexts, LoginKeys(security.login_keys) if logins else None)
+        trust = cls(
+            TlsContexts(security) if encrypted else None,
+            LoginKeys(security.login_keys) if logins else None,
+            device_id,
+        )
+        trust.warn()
+        return trust
+
+    def warn(self) -> None:
+        """Log, once a day, what will not do for long."""
+        if self.contexts is None or time.monotonic() - self._warned_at < WARN_EVERY_S:
+            return
+        self._warned_at = time.monotonic()
+        for warning in self.contexts.warnings(self._device_id):
+            logger.warning("security: %s", warning)
 
     def check(self, doors: Iterable[Door], backends: Iterable[Backend]) -> None:
         """Raise SecurityError unless there is all that these need."""
@@ -74,14 +90,18 @@ class Trust:
         """Who has this certificate; raises SecurityError."""
         return self._contexts().peer(certificate)
 
-    def reload(self) -> None:
-        """Take up changed files; what is wrong with them is logged, and the old ones stay."""
+    def reload(self) -> bool:
+        """Take up changed files, and say whether there were any; one that is wrong is logged, and the old one stays."""
+        self.warn()
+        changed = False
         for part in (self.contexts, self.keys):
             try:
-                if part is not None and part.reload():
-                    logger.info("security: changed files were read again")
+                changed = (part is not None and part.reload()) or changed
             except EdgeError as error:
                 logger.error("%s; going on with what was there before", error)
+        if changed:
+            logger.info("security: changed files were read again")
+        return changed
 
     def _contexts(self) -> TlsContexts:
         if self.contexts is None:

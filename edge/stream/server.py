@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import selectors
 import socket
@@ -18,17 +17,18 @@ from edge.config import Backend, Listener, Stream, Video
 from edge.errors import EdgeError
 from edge.stream.address import show
 from edge.stream.answers import Answers, Handler
+from edge.stream.arrivals import Arrivals
 from edge.stream.calls import Calls
 from edge.stream.desk import Desk
 from edge.stream.dialler import Dialler
-from edge.stream.dialogue import AlertLog, Services
+from edge.stream.dialogue import Services
 from edge.stream.door import Door
 from edge.stream.hub import Hub
 from edge.stream.publisher import Publisher
 from edge.stream.quiet import Quiet
 from edge.stream.reception import Reception, Trust
+from edge.stream.replay import AlertLog
 from edge.stream.session import Session
-from edge.stream.transport import prepare
 from edge.stream.waker import Waker
 from edge.wire import replies
 from edge.workers import Worker
@@ -37,10 +37,8 @@ logger = logging.getLogger(__name__)
 
 CLOSE_S = 1.5  # at the end: for sending what waits and for the clients' own goodbye
 CHECK_S = 1.0  # how often connections are looked at for progress
-PAUSE_S = 1.0  # a listener rests so long when the process is out of descriptors
 RELOAD_S = 10.0  # how often certificates and keys are looked at for a change
-ACCEPTS_AT_ONCE = 16  # then the clients that are there get their turn
-EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+RELOGIN_MS = 100
 RETRY_AFTER_MS = 1000  # told to clients when the device stops: systemd starts it again in about a second
 
 Gate: TypeAlias = Door | Dialler
@@ -100,19 +98,20 @@ class StreamServer:
         self._reception = Reception(services, self._trust, self._waker.wake)
         self._selector = selectors.DefaultSelector()
         self._watched: dict[Session, int] = {}  # the events that select looks for
-        self._doors: list[Door] = []
+        self._arrivals = Arrivals(self._selector, self._admit)
         self._calls = Calls([], self._clerk, self._selector, self._admit)
         self._sessions: dict[Session, Gate] = {}
-        self._resting: list[tuple[float, Door, socket.socket]] = []
         self._reload_at = 0.0
         self._log = Quiet(logger).log
 
     def start(self) -> None:
         """Listen, and serve from now on."""
         try:
+            doors = []
             for number, listener in enumerate(self._listeners, 1):
-                self._open(Door(listener, number, self._settings))
-            self._trust.check(self._doors, self._backends)
+                doors.append(Door(listener, number, self._settings))
+                self.addresses += self._arrivals.watch(doors[-1])
+            self._trust.check(doors, self._backends)
         except BaseException:
             self.close()
             raise
@@ -144,14 +143,6 @@ class StreamServer:
         self._free()
         self._selector.close()
         self._waker.close()
-
-    def _open(self, door: Door) -> None:
-        self._doors.append(door)
-        for sock in door.sockets:
-            self._selector.register(sock, selectors.EVENT_READ, partial(self._on_arrival, door, sock))
-            host, port = sock.getsockname()[:2]
-            self.addresses.append((host, port))
-            logger.info("listening on %s, %s", show((host, port)), door)
 
     def _post(self, work: Callable[[], None]) -> None:
         self._posted.put(work)
@@ -193,20 +184,6 @@ class StreamServer:
             self._attend(session, partial(session.read, now))
         if events & selectors.EVENT_WRITE:
             self._attend(session, partial(session.pump, now))
-
-    def _on_arrival(self, door: Door, sock: socket.socket, _: int) -> None:
-        for _attempt in range(ACCEPTS_AT_ONCE):
-            try:
-                connection, address = sock.accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                # A client that left in the queue (ECONNABORTED) is nothing; without descriptors we must not spin.
-                if error.errno in EXHAUSTED:
-                    self._rest(door, sock, error)
-                return
-            prepare(connection)
-            self._admit(door, connection, address)
 
     def _admit(self, gate: Gate, connection: socket.socket, address: tuple[Any, ...]) -> None:
         """Begin a session on a connection that stands."""
@@ -260,30 +237,25 @@ class StreamServer:
     def _check(self, now: float) -> None:
         for session in list(self._sessions):
             self._attend(session, partial(session.check, now))
-        late = [session for door in self._doors for session in door.late(now)]
-        for session in late + self._calls.late(now, self._settings.login_s):
+        for session in self._arrivals.late(now) + self._calls.late(now, self._settings.login_s):
             self._attend(session, partial(session.expire, now))
-        for entry in [entry for entry in self._resting if entry[0] <= now]:
-            self._resting.remove(entry)
-            _, door, sock = entry
-            self._selector.register(sock, selectors.EVENT_READ, partial(self._on_arrival, door, sock))
+        self._arrivals.check(now)
         self._calls.check(now)
-        if now >= self._reload_at and self._clerk.ask(self._trust.reload, lambda _: None):
+        if now >= self._reload_at and self._clerk.ask(self._trust.reload, self._on_reload):
             self._reload_at = now + RELOAD_S
 
-    def _rest(self, door: Door, sock: socket.socket, error: OSError) -> None:
-        """Take no arrivals for a while: the socket would stay readable and keep this thread busy with nothing."""
-        logger.error("cannot take new clients for now: %s", error.strerror)
-        self._selector.unregister(sock)
-        self._resting.append((time.monotonic() + PAUSE_S, door, sock))
+    def _on_reload(self, changed: bool | EdgeError) -> None:
+        """Who logged in by what was believed before must do it again: it may be revoked."""
+        if changed is not True:
+            return
+        goodbye = replies.goodbye("login", RELOGIN_MS)
+        for session, gate in list(self._sessions.items()):
+            if gate.terms.auth != "none":
+                self._attend(session, partial(session.finish, time.monotonic(), goodbye))
 
     def _say_goodbye(self) -> None:
         deadline = time.monotonic() + CLOSE_S
-        for door in self._doors:
-            for sock in door.sockets:
-                with contextlib.suppress(KeyError):
-                    self._selector.unregister(sock)
-            door.close()
+        self._arrivals.close()
         self._calls.close()
         goodbye = replies.goodbye("shutdown", RETRY_AFTER_MS)
         for session in list(self._sessions):
@@ -296,6 +268,5 @@ class StreamServer:
         for session in list(self._sessions):
             session.ended = session.ended or "the server ended"
             self._dismiss(session)
-        for door in self._doors:
-            door.close()
+        self._arrivals.close()
         self._calls.close()

@@ -228,7 +228,7 @@ class Session:
         elif dialogue.mailbox.stale and dialogue.greeted:
             self._part(now, replies.goodbye("gap", GAP_RETRY_MS), drop=False)
         else:
-            dialogue.replay(now)
+            dialogue.refill(now)
 
     def _load(self, now: float) -> bool:
         """Have something to send; False when there is nothing."""

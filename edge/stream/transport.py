@@ -8,6 +8,7 @@ import ssl
 from typing import Any, Protocol
 
 from edge.errors import StreamError
+from edge.security.tls import handshake_fault
 
 READ_SIZE = 16384
 RECORD = 16384  # bytes of plain text in a TLS record, at most
@@ -222,4 +223,4 @@ def _lost(error: OSError) -> StreamError:
 
 
 def _refused(error: ssl.SSLError) -> StreamError:
-    return StreamError(f"TLS: {(error.reason or str(error)).replace('_', ' ').lower()}")
+    return StreamError(f"TLS: {handshake_fault(error)}")

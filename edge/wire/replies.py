@@ -78,7 +78,7 @@ def error(code: str, message: str, *, fatal: bool) -> bytes:
     return to_json({"type": "error", "code": code, "message": message, "fatal": fatal})
 
 
-def goodbye(reason: Literal["shutdown", "gap"], retry_after_ms: int) -> bytes:
+def goodbye(reason: Literal["shutdown", "gap", "login"], retry_after_ms: int) -> bytes:
     return to_json({"type": "goodbye", "reason": reason, "retry_after_ms": retry_after_ms})
 
 

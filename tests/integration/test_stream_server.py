@@ -492,8 +492,8 @@ def test_closing_twice_and_without_a_start_is_harmless() -> None:
 
 def test_a_thread_that_dies_says_so_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     died: list[Worker] = []
+    monkeypatch.setattr(StreamServer, "_admit", lambda *_: 1 / 0)
     server = StreamServer([LOCAL], Stream(), Hub(IDENTITY), on_death=died.append)
-    monkeypatch.setattr(StreamServer, "_on_arrival", lambda *_: 1 / 0)
     server.start()
     with contextlib.suppress(ConnectionError), PlainClient(server.addresses[0]) as client:
         client.read_all()
