@@ -492,7 +492,7 @@ def test_closing_twice_and_without_a_start_is_harmless() -> None:
 
 def test_a_thread_that_dies_says_so_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     died: list[Worker] = []
-    monkeypatch.setattr(StreamServer, "_admit", lambda *_: 1 / 0)
+    monkeypatch.setattr(StreamServer, "_attend", lambda *_: 1 / 0)
     server = StreamServer([LOCAL], Stream(), Hub(IDENTITY), on_death=died.append)
     server.start()
     with contextlib.suppress(ConnectionError), PlainClient(server.addresses[0]) as client:
