@@ -1,0 +1,256 @@
+import { randomBytes } from 'node:crypto';
+import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+
+import { BehindError, ConnectionError, EdgeError, ProtocolError } from './errors';
+import { encode, MessageReader, type RawMessage } from './framing';
+import type { LoginKey, LoginTerms } from './login';
+import {
+  type ClientMessage,
+  type DeviceError,
+  type Hello,
+  type HelloOk,
+  isServerMessage,
+  type ServerMessage,
+  type Welcome,
+} from './messages';
+
+/** Milliseconds; the defaults are the protocol's. */
+export interface Timing {
+  /** Until the connection stands (TCP, TLS), then until the welcome, then until hello_ok. */
+  connectMs: number;
+  /** A device that was silent for so long is gone; Node has no TCP_USER_TIMEOUT that would tell. */
+  idleMs: number;
+  /** Longest time without reading: the device gives up after 10 s. */
+  pauseMs: number;
+}
+
+export const TIMING: Timing = { connectMs: 10_000, idleMs: 25_000, pauseMs: 8_000 };
+
+export interface ConnectionSettings {
+  deviceId: string;
+  /** Never sends a byte: for devices and listeners that know no hello. */
+  plain: boolean;
+  key?: LoginKey;
+  timing: Timing;
+}
+
+/** What a Connection tells its owner, never from inside a call of the owner's. */
+export interface ConnectionOwner {
+  /** What to say after this welcome; `auth` is filled in by the connection. */
+  hello(welcome: Welcome): Hello;
+  /** Messages flow from now on; `ok` is undefined for a plain connection. */
+  ready(welcome: Welcome, ok: HelloOk | undefined): void;
+  message(message: ServerMessage): void;
+  /** Once, at the end, whoever ended it. */
+  closed(reason: Error): void;
+}
+
+type State = 'welcome' | 'hello' | 'ready' | 'closed';
+
+const MAX_UNSENT = 256 * 1024; // a device that takes nothing for so long is not worth waiting for
+const FAREWELL_MS = 1_000; // for what was sent last to leave
+const CHECKS = 8; // of the idle time, in each heartbeat
+const BATCH = 32; // messages read before handlers, timers and other connections have their turn
+
+/** One connection's life, from a connected socket to its end. */
+export class Connection {
+  private readonly reader = new MessageReader();
+  private state: State = 'welcome';
+  private paused = false;
+  private welcome!: Welcome;
+  private terms: LoginTerms | undefined; // of a login whose proof is awaited
+  private maxInbound = 4096;
+  private heardAt = performance.now();
+  private pingedAt = 0;
+  private heartbeatMs: number;
+  private idleMs: number;
+  private deadline: NodeJS.Timeout | undefined; // of the welcome, of hello_ok, of a pause
+  private readonly watch: NodeJS.Timeout;
+  private nextBatch: NodeJS.Immediate | undefined; // while one is due, the socket is not read
+
+  constructor(
+    private readonly socket: Socket,
+    private readonly settings: ConnectionSettings,
+    private readonly owner: ConnectionOwner,
+  ) {
+    this.idleMs = settings.timing.idleMs;
+    this.heartbeatMs = this.idleMs / 2.5;
+    this.watch = setInterval(() => this.check(), Math.min(1_000, this.heartbeatMs / CHECKS));
+    this.within('no welcome came');
+    socket.on('data', (piece: Buffer) => this.receive(piece));
+    socket.on('end', () => this.end(this.endOfStream()));
+    socket.on('error', (error) => this.end(new ConnectionError(`the connection broke: ${error.message}`, codeOf(error))));
+    socket.on('close', () => this.end(new ConnectionError('the connection broke')));
+  }
+
+  /** Sends; false when there is nothing to send on. EdgeError when the message is longer than the device takes. */
+  send(message: ClientMessage): boolean {
+    if (this.state === 'closed' || this.settings.plain) return false;
+    const bytes = encode(message, this.reader.framing ?? 'length', this.reader.byteorder);
+    if (bytes.length > this.maxInbound) {
+      throw new EdgeError(`a ${message.type} of ${bytes.length} bytes: the device takes ${this.maxInbound}`);
+    }
+    this.socket.write(bytes);
+    if (this.socket.writableLength > MAX_UNSENT) this.end(new ConnectionError('the device takes nothing any more'));
+    return true;
+  }
+
+  /** Stops reading; longer than `pauseMs` ends the connection, since the device would. */
+  pause(): void {
+    if (this.paused || this.state === 'closed') return;
+    this.paused = true;
+    this.socket.pause();
+    const { pauseMs } = this.settings.timing;
+    this.within('the alert handler did not catch up', pauseMs, BehindError);
+  }
+
+  /** Reads on, beginning with what had come already. */
+  resume(): void {
+    if (!this.paused || this.state === 'closed') return;
+    this.paused = false;
+    clearTimeout(this.deadline);
+    this.heardAt = performance.now();
+    this.readSoon();
+  }
+
+  /** Ends the connection politely: what was sent still leaves. */
+  close(reason: Error = new ConnectionError('closed')): void {
+    this.end(reason);
+  }
+
+  private receive(piece: Buffer): void {
+    this.heardAt = performance.now();
+    this.reader.push(piece);
+    if (!this.nextBatch) this.readOn();
+  }
+
+  private readSoon(): void {
+    this.nextBatch ??= setImmediate(() => {
+      this.nextBatch = undefined;
+      this.readOn();
+    });
+  }
+
+  private readOn(): void {
+    try {
+      for (let count = 0; count < BATCH; count++) {
+        if (this.paused || this.state === 'closed') return;
+        const message = this.reader.next();
+        if (!message) return void this.socket.resume();
+        this.take(message);
+      }
+      this.socket.pause();
+      this.readSoon();
+    } catch (error) {
+      this.end(error as Error);
+    }
+  }
+
+  private take(message: RawMessage): void {
+    const known = message as { type: string };
+    if (!isServerMessage(known)) return; // a later version's
+    if (known.type === 'ping') this.send({ type: 'pong', t: known.t });
+    else if (known.type === 'error' && known.fatal) throw refusal(known);
+    else if (this.state === 'welcome') this.greet(known);
+    else if (this.state === 'ready' || known.type === 'error' || known.type === 'goodbye') this.owner.message(known);
+    else if (known.type === 'hello_ok') this.begin(known);
+    // Anything else before hello_ok is the plain stream's, and does not count.
+  }
+
+  private greet(message: ServerMessage): void {
+    if (message.type !== 'welcome') throw new ProtocolError(`the first message is a ${message.type}, not a welcome`);
+    this.welcome = message;
+    const { deviceId, plain } = this.settings;
+    if (message.device_id !== undefined && message.device_id !== deviceId) {
+      throw new ConnectionError(`this is device "${message.device_id}", not "${deviceId}"`, 'wrong_device');
+    }
+    if (plain) this.begin(undefined);
+    else this.sayHello();
+  }
+
+  private sayHello(): void {
+    if (!this.welcome.protocol?.features.includes('resume')) {
+      throw new ConnectionError('the device knows no hello: use `plain: true`', 'no_hello');
+    }
+    this.state = 'hello';
+    this.within('no hello_ok came');
+    const hello = this.owner.hello(this.welcome);
+    const auth = this.login();
+    this.send(auth ? { ...hello, auth } : hello);
+  }
+
+  /** What proves this client, where both sides ask for it; a device that does not, where a key is given, is refused. */
+  private login(): Hello['auth'] {
+    const { auth, listener, nonce } = this.welcome.protocol ?? {};
+    const { key, deviceId } = this.settings;
+    if (auth !== 'hmac' && !key) return undefined;
+    if (!key) throw new ConnectionError('the device asks for a login: give `auth`', 'auth_required');
+    if (auth !== 'hmac' || typeof nonce !== 'string') {
+      throw new ConnectionError('there is a key to log in with, and the device does not ask for it', 'no_login');
+    }
+    const side = this.socket instanceof TLSSocket ? 'tls' : 'tcp';
+    const clientNonce = randomBytes(32).toString('hex');
+    this.terms = { keyId: key.keyId, deviceId, listener: `${side}:${listener ?? ''}`, serverNonce: nonce, clientNonce };
+    return { key_id: key.keyId, nonce: clientNonce, mac: key.mac(this.terms) };
+  }
+
+  private begin(ok: HelloOk | undefined): void {
+    if (this.terms && !this.settings.key?.proves(this.terms, ok?.proof)) {
+      throw new ConnectionError('the device could not prove that it knows the key', 'auth_failed');
+    }
+    clearTimeout(this.deadline);
+    this.state = 'ready';
+    if (ok) {
+      this.maxInbound = ok.max_inbound || this.maxInbound;
+      this.heartbeatMs = Math.min(this.heartbeatMs, (ok.heartbeat_s || Infinity) * 1_000);
+    }
+    this.owner.ready(this.welcome, ok);
+  }
+
+  /** Ends the connection unless the next step of its life comes in time. */
+  private within(reason: string, ms = this.settings.timing.connectMs, Kind = ConnectionError): void {
+    clearTimeout(this.deadline);
+    this.deadline = setTimeout(() => this.end(new Kind(`${reason} in ${ms / 1_000} s`)), ms);
+  }
+
+  /** The heartbeat, and its end. */
+  private check(): void {
+    if (this.paused) return;
+    const now = performance.now();
+    const quiet = now - this.heardAt;
+    if (quiet >= this.idleMs) {
+      this.end(new ConnectionError(`nothing came for ${this.idleMs / 1_000} s`, 'idle_timeout'));
+    } else if (this.state === 'ready' && quiet >= this.heartbeatMs && now - this.pingedAt >= this.heartbeatMs) {
+      this.pingedAt = now;
+      this.send({ type: 'ping', t: Math.round(now) });
+    }
+  }
+
+  private endOfStream(): Error {
+    return new ConnectionError(
+      this.reader.betweenMessages ? 'the device ended the stream' : 'the stream ended in the middle of a message',
+    );
+  }
+
+  private end(reason: Error): void {
+    if (this.state === 'closed') return;
+    this.state = 'closed';
+    clearInterval(this.watch);
+    clearImmediate(this.nextBatch);
+    clearTimeout(this.deadline);
+    this.socket.removeAllListeners('data').resume(); // a close_notify or an end is seen only by reading
+    this.socket.end();
+    const farewell = setTimeout(() => this.socket.destroy(), FAREWELL_MS);
+    this.socket.once('close', () => clearTimeout(farewell));
+    queueMicrotask(() => this.owner.closed(reason));
+  }
+}
+
+function refusal(error: DeviceError): ConnectionError {
+  return new ConnectionError(`the device says ${error.code}: ${error.message}`, error.code);
+}
+
+function codeOf(error: Error): string {
+  return (error as NodeJS.ErrnoException).code ?? '';
+}

@@ -1,0 +1,296 @@
+import { inspect } from 'node:util';
+
+import { Acks } from './acks';
+import { Backoff } from './backoff';
+import { Calls } from './calls';
+import type { Commands } from './commands';
+import { type ConnectionSettings, TIMING } from './connection';
+import { AlertCursor, type CursorStore, Recent } from './cursor';
+import { EdgeError, reasonOf } from './errors';
+import { AlertLane, DroppingLane } from './lanes';
+import { Link, type LinkOwner } from './link';
+import { LoginKey } from './login';
+import type { Alert, DetectionResult, Health, Hello, HelloOk, ServerMessage, Topic, VideoFrame, Welcome } from './messages';
+import type { DeviceOptions, EdgeOptions } from './options';
+import type { EdgeStatus } from './status';
+
+/** What to do with what a device says. A promise is waited for before the next of its kind is given. */
+export interface DeviceHandlers {
+  /** Its success moves the cursor, its failure means: again, after a while. `attempt` counts from 1. */
+  alert?(alert: Alert, attempt: number): unknown;
+  detection?(result: DetectionResult): unknown;
+  frame?(frame: VideoFrame): unknown;
+  health?(health: Health): unknown;
+  status?(status: EdgeStatus): void;
+}
+
+const DEFAULT_TOPICS: Topic[] = ['alerts', 'detections', 'health'];
+const DETECTIONS_WAITING = 64;
+const ALERTS_WAITING = 256;
+const COMMAND_MS = 10_000;
+const STOP_MS = 5_000; // for the alert that is with its handler
+const CLIENT = 'preact-edge-nestjs';
+
+/** One device: keeps the connection up, gives what it says to the handlers, and carries commands to it. */
+export class EdgeDevice {
+  readonly id: string;
+  /** The last event of the main connection. */
+  status: EdgeStatus | undefined;
+  private readonly topics: Set<Topic>;
+  private readonly main: Link;
+  private readonly frames: Link | undefined;
+  private readonly alerts: AlertLane;
+  private readonly detectionLane: DroppingLane<DetectionResult>;
+  private readonly frameLane: DroppingLane<VideoFrame>;
+  private readonly healthLane: DroppingLane<Health>;
+  private readonly acks = new Acks((ack) => this.ready && this.main.send(ack));
+  private readonly calls = new Calls((command) => this.ready && this.main.send(command));
+  private readonly plainAlerts = new Recent();
+  private cursor: AlertCursor | undefined; // once it was loaded
+  private ready = false;
+  private running: Promise<unknown> | undefined;
+  private stopped: Promise<void> | undefined;
+
+  constructor(
+    private readonly options: DeviceOptions,
+    private readonly handlers: DeviceHandlers,
+    private readonly shared: Pick<EdgeOptions, 'cursors' | 'giveUp'> = {},
+  ) {
+    this.id = options.deviceId;
+    this.topics = new Set(options.subscribe ?? DEFAULT_TOPICS);
+    if (this.resumes && !shared.cursors) throw new EdgeError(`device "${this.id}" needs a cursor store for its alerts`);
+    const backoff = (): Backoff => new Backoff(options.random);
+    const warn = (what: string) => (error: unknown) => this.warn(`the ${what} handler failed: ${reasonOf(error)}`);
+    this.alerts = new AlertLane(options.alertQueue ?? ALERTS_WAITING, this.alertWork(shared.cursors), backoff);
+    this.detectionLane = new DroppingLane(DETECTIONS_WAITING, (result) => handlers.detection?.(result), warn('detection'));
+    this.frameLane = new DroppingLane(1, (frame) => handlers.frame?.(frame), warn('frame'));
+    this.healthLane = new DroppingLane(1, (health) => handlers.health?.(health), warn('health'));
+    this.main = this.link(this.mainOwner());
+    if (this.topics.has('frames') && !options.plain) this.frames = this.link(this.framesOwner());
+  }
+
+  /** Detection results and pictures that the handlers were too slow for. */
+  get dropped(): { detections: number; frames: number } {
+    return { detections: this.detectionLane.dropped, frames: this.frameLane.dropped };
+  }
+
+  get connected(): boolean {
+    return this.ready;
+  }
+
+  /** What logs and inspectors show: no options, since they hold secrets. */
+  toJSON(): object {
+    return { id: this.id, connected: this.connected, dropped: this.dropped };
+  }
+
+  [inspect.custom](): string {
+    return `EdgeDevice ${JSON.stringify(this)}`;
+  }
+
+  /** Begins to connect; once. */
+  start(): void {
+    this.running ??= Promise.all([this.main.run(), this.frames?.run()]);
+  }
+
+  /** Lets the alert that is with its handler finish (at most 5 s), acknowledges it, and hangs up for good. */
+  stop(): Promise<void> {
+    this.stopped ??= this.end();
+    return this.stopped;
+  }
+
+  /**
+   * Has the device do something. While it cannot be reached the command waits, and one whose connection broke is sent
+   * again under its id, which the device does only once. Throws CommandError: the device's code, or `timeout`.
+   */
+  async command<Name extends keyof Commands>(
+    cmd: Name,
+    args: Commands[Name]['args'],
+    timeoutMs = COMMAND_MS,
+  ): Promise<Commands[Name]['result']> {
+    if (this.options.plain) throw new EdgeError(`device "${this.id}" is plain: it takes no commands`);
+    if (this.stopped) throw new EdgeError(`device "${this.id}" was stopped`);
+    return (await this.calls.start(cmd, args, timeoutMs)) as Commands[Name]['result'];
+  }
+
+  private get resumes(): boolean {
+    return this.topics.has('alerts') && !this.options.plain;
+  }
+
+  private link(owner: LinkOwner): Link {
+    const { deviceId, host = 'localhost', port = 8080, tls, auth, plain = false, timing, random } = this.options;
+    const settings: ConnectionSettings = {
+      deviceId,
+      plain,
+      timing: { ...TIMING, ...timing },
+      ...(auth && { key: new LoginKey(auth.keyId, auth.secret) }),
+    };
+    return new Link({ deviceId, host, port, ...(tls && { tls }) }, settings, owner, new Backoff(random));
+  }
+
+  private mainOwner(): LinkOwner {
+    return {
+      prepare: () => this.prepare(),
+      hello: () => this.hello(),
+      ready: (welcome, ok) => this.begin(welcome, ok),
+      message: (message) => this.receive(message),
+      lost: (error, retryMs) => this.lose('main', error, retryMs),
+    };
+  }
+
+  private framesOwner(): LinkOwner {
+    return {
+      prepare: async () => undefined,
+      hello: () => ({ type: 'hello', protocol: 1, client: CLIENT, subscribe: ['frames'], frames: this.options.frames ?? {} }),
+      ready: (welcome, ok) => {
+        this.tell({ deviceId: this.id, event: 'connected', connection: 'frames', welcome });
+        if (!ok?.subscribed.includes('frames')) this.warn('this listener sends no pictures', 'no_frames');
+      },
+      message: (message) => {
+        if (message.type === 'video_frame') this.frameLane.push(message);
+      },
+      lost: (error, retryMs) => this.lose('frames', error, retryMs),
+    };
+  }
+
+  private alertWork(cursors: CursorStore | undefined): ConstructorParameters<typeof AlertLane>[1] {
+    return {
+      give: (alert, attempt) => this.handlers.alert?.(alert, attempt),
+      giveUp: (alert, error, attempt) => this.shared.giveUp?.(alert, error, attempt) ?? false,
+      save: (cursor) => cursors?.save(this.id, cursor),
+      moved: (cursor) => {
+        if (this.options.consumer !== undefined) this.acks.moved(cursor);
+      },
+      failed: (what, retryMs) => this.warn(`${what}; again in ${(retryMs / 1_000).toFixed(1)} s`),
+    };
+  }
+
+  /** Before each attempt: the cursor is needed for the hello, and room for what will come. */
+  private async prepare(): Promise<void> {
+    await this.alerts.room();
+    if (this.cursor || !this.resumes) return;
+    try {
+      this.cursor = new AlertCursor(await this.shared.cursors?.load(this.id));
+    } catch (error) {
+      throw new EdgeError(`the cursor of ${this.id} could not be loaded: ${reasonOf(error)}`);
+    }
+  }
+
+  private hello(): Hello {
+    const { consumer } = this.options;
+    const resume = this.resumes ? this.resumeAfter() : undefined;
+    return {
+      type: 'hello',
+      protocol: 1,
+      client: CLIENT,
+      subscribe: [...this.topics].filter((topic) => topic !== 'frames'),
+      ...(consumer !== undefined && { consumer }),
+      ...(resume && { resume }),
+    };
+  }
+
+  private resumeAfter(): Hello['resume'] {
+    const { consumer, start = consumer === undefined ? 'now' : 'last_ack' } = this.options;
+    const position = this.cursor?.position;
+    if (position) return { stream: position.stream, after: position.seq };
+    if (start === 'oldest') return { stream: '', after: 0 }; // no device's stream: it answers with all that it has
+    return start === 'last_ack' ? 'last_ack' : undefined;
+  }
+
+  private begin(welcome: Welcome, ok: HelloOk | undefined): void {
+    const known = this.cursor?.position;
+    const moved = ok && this.cursor?.begin(ok);
+    if (moved) this.alerts.push({ give: false, cursor: moved });
+    this.ready = true;
+    const answer = ok ? { role: ok.role, ...(ok.resume && { resume: ok.resume }) } : {};
+    this.tell({ deviceId: this.id, event: 'connected', connection: 'main', welcome, ...answer });
+    if (moved) this.tellLoss(ok, known !== undefined);
+    this.acks.flush();
+    this.calls.sendAll();
+  }
+
+  /** A reset is none for who knew nothing before. */
+  private tellLoss({ resume, stream = '' }: HelloOk, known: boolean): void {
+    if (resume?.status === 'gap') this.tell({ deviceId: this.id, event: 'gap', missed: resume.missed });
+    if (resume?.status === 'reset' && known) {
+      this.tell({ deviceId: this.id, event: 'reset', stream, from: resume.from });
+    }
+  }
+
+  private receive(message: ServerMessage): void {
+    if (message.type === 'alert') this.receiveAlert(message);
+    else if (message.type === 'detection_result') this.receiveResult(message);
+    else if (message.type === 'video_frame') this.receivePlainFrame(message);
+    else if (message.type === 'health') this.healthLane.push(message);
+    else if (message.type === 'command_result') this.calls.answered(message);
+    else if (message.type === 'error') this.warn(message.message, message.code);
+  }
+
+  private receiveResult(result: DetectionResult): void {
+    if (this.options.plain) for (const alert of result.alerts ?? []) this.receiveAlert(alert);
+    if (this.topics.has('detections')) this.detectionLane.push(result);
+  }
+
+  /** Other pictures have a connection of their own. */
+  private receivePlainFrame(frame: VideoFrame): void {
+    if (this.options.plain && this.topics.has('frames')) this.frameLane.push(frame);
+  }
+
+  private receiveAlert(alert: Alert): void {
+    if (!this.topics.has('alerts')) return;
+    if (this.cursor) this.alerts.push(this.cursor.accept(alert), alert);
+    else this.receivePlainAlert(alert);
+    if (this.alerts.full) this.waitForRoom();
+  }
+
+  /** A device may send each both as a message and in its result. */
+  private receivePlainAlert(alert: Alert): void {
+    const label = `${alert.alert_id} ${alert.timestamp}`;
+    if (this.plainAlerts.get(label)) return;
+    this.plainAlerts.set(label, true);
+    this.alerts.push({ give: true }, alert);
+  }
+
+  /** Reading stops until the alert handler has caught up by half. */
+  private waitForRoom(): void {
+    this.main.pause();
+    void this.alerts.room().then(() => this.main.resume());
+  }
+
+  private lose(connection: 'main' | 'frames', error: Error, retryMs: number): void {
+    if (connection === 'main') this.ready = false;
+    const { code = '' } = error as { code?: string };
+    this.tell({ deviceId: this.id, event: 'lost', connection, reason: reasonOf(error), code, retryMs });
+  }
+
+  private warn(reason: string, code = ''): void {
+    this.tell({ deviceId: this.id, event: 'warning', reason, code });
+  }
+
+  private tell(status: EdgeStatus): void {
+    const ofMain = 'connection' in status ? status.connection === 'main' : status.event === 'stopped';
+    if (ofMain) this.status = status;
+    try {
+      this.handlers.status?.(status);
+    } catch (error) {
+      queueMicrotask(() => {
+        throw error; // as everywhere in Node, and not in the middle of the device's own work
+      });
+    }
+  }
+
+  private async end(): Promise<void> {
+    let late: NodeJS.Timeout | undefined;
+    const bound = new Promise((resolve) => (late = setTimeout(resolve, STOP_MS)));
+    await Promise.race([this.alerts.stop(), bound]);
+    clearTimeout(late);
+    this.acks.flush();
+    this.acks.close();
+    this.calls.close();
+    for (const lane of [this.detectionLane, this.frameLane, this.healthLane]) lane.close();
+    this.main.stop();
+    this.frames?.stop();
+    await this.running;
+    this.ready = false;
+    this.tell({ deviceId: this.id, event: 'stopped' });
+  }
+}

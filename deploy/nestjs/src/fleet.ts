@@ -1,0 +1,88 @@
+import { EdgeDevice, type DeviceHandlers } from './device';
+import { EdgeError } from './errors';
+import type { DeviceOptions, EdgeOptions } from './options';
+import type { EdgeStatus } from './status';
+
+/** Many devices, each by its id. */
+export class Fleet {
+  readonly #options: EdgeOptions; // not shown by inspectors: it holds secrets
+  private readonly byId = new Map<string, EdgeDevice>();
+
+  constructor(
+    options: EdgeOptions,
+    private readonly handlers: (device: () => EdgeDevice) => DeviceHandlers,
+  ) {
+    this.#options = options;
+  }
+
+  get devices(): EdgeDevice[] {
+    return [...this.byId.values()];
+  }
+
+  get(deviceId: string): EdgeDevice | undefined {
+    return this.byId.get(deviceId);
+  }
+
+  /** Begins to connect to the devices of the options. */
+  start(topics?: (options: DeviceOptions) => DeviceOptions['subscribe']): void {
+    for (const own of this.#options.devices ?? []) this.add(own, topics);
+  }
+
+  add(own: DeviceOptions, topics?: (options: DeviceOptions) => DeviceOptions['subscribe']): EdgeDevice {
+    const options = { ...this.#options.defaults, ...own };
+    if (this.byId.has(options.deviceId)) throw new EdgeError(`device "${options.deviceId}" is there already`);
+    const subscribe = topics?.(options) ?? options.subscribe;
+    const device: EdgeDevice = new EdgeDevice(
+      { ...options, ...(subscribe && { subscribe }) },
+      this.handlers(() => device),
+      this.#options,
+    );
+    this.byId.set(device.id, device);
+    device.start();
+    return device;
+  }
+
+  /** Stops the device, if there is one of that id. */
+  async remove(deviceId: string): Promise<void> {
+    const device = this.byId.get(deviceId);
+    await device?.stop();
+    if (this.byId.get(deviceId) === device) this.byId.delete(deviceId);
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.devices.map((device) => this.remove(device.id)));
+  }
+}
+
+/** What a log says of a device: a connection that cannot be made is told once for each reason, not at each attempt. */
+export class StatusLog {
+  private readonly told = new Map<string, string>();
+
+  constructor(private readonly logger: { log(text: string): void; warn(text: string): void }) {}
+
+  tell(status: EdgeStatus): void {
+    const key = `${status.deviceId} ${'connection' in status ? status.connection : ''}`;
+    if (status.event === 'lost' && this.told.get(key) === status.reason) return;
+    if (status.event === 'lost') this.told.set(key, status.reason);
+    if (status.event === 'connected' || status.event === 'stopped') this.told.delete(key);
+    const quiet = status.event === 'connected' || status.event === 'stopped';
+    this.logger[quiet ? 'log' : 'warn'](`${status.deviceId}: ${describe(status)}`);
+  }
+}
+
+function describe(status: EdgeStatus): string {
+  switch (status.event) {
+    case 'connected':
+      return status.connection === 'frames' ? 'connected, for pictures' : 'connected';
+    case 'lost':
+      return `${status.connection === 'frames' ? 'pictures: ' : ''}${status.reason}; trying again`;
+    case 'gap':
+      return `${status.missed} alerts are gone: the device could not keep them for so long`;
+    case 'reset':
+      return `its alerts begin anew, with ${status.from} of stream ${status.stream}`;
+    case 'warning':
+      return status.reason;
+    case 'stopped':
+      return 'stopped';
+  }
+}

@@ -1,0 +1,16 @@
+export { Backoff } from './backoff';
+export type * from './commands';
+export { TIMING, type Timing } from './connection';
+export { EdgeContext } from './context';
+export { AlertCursor, type CursorStore, MemoryCursorStore, type Step } from './cursor';
+export { type DeviceHandlers, EdgeDevice } from './device';
+export { BehindError, CommandError, ConnectionError, EdgeError, ProtocolError } from './errors';
+export { type ByteOrder, detect, encode, type Framing, MAX_JPEG, MAX_JSON, MessageReader, type RawMessage } from './framing';
+export { LoginKey, type LoginTerms } from './login';
+export * from './messages';
+export { EdgeStreamsModule } from './module';
+export type { DeviceOptions, EdgeOptions } from './options';
+export { EdgeTransport } from './server';
+export type { EdgeStatus } from './status';
+export { type EdgeEvent, EdgeStreams, type EdgeStreamsOptions } from './streams';
+export type { TlsOptions } from './tls';

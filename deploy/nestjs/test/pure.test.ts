@@ -1,0 +1,136 @@
+import { strict as assert } from 'node:assert';
+import { test } from 'node:test';
+import { inspect } from 'node:util';
+
+import { type Alert, AlertCursor, Backoff, EdgeError, type HelloOk, LoginKey, type LoginTerms, ProtocolError } from '../src';
+import { deviceOf } from '../src/tls';
+import { makeAlert } from './scripted';
+import { randomFrom, vectors } from './support';
+
+interface LoginVector {
+  name: string;
+  key: string;
+  key_id: string;
+  device_id: string;
+  listener: string;
+  server_nonce: string;
+  client_nonce: string;
+  mac: string;
+  proof: string;
+}
+
+function termsOf(vector: LoginVector): LoginTerms {
+  return {
+    keyId: vector.key_id,
+    deviceId: vector.device_id,
+    listener: vector.listener,
+    serverNonce: vector.server_nonce,
+    clientNonce: vector.client_nonce,
+  };
+}
+
+for (const vector of vectors('login.json') as LoginVector[]) {
+  test(`login vector: ${vector.name}`, () => {
+    const key = new LoginKey(vector.key_id, vector.key);
+    const terms = termsOf(vector);
+    assert.equal(key.mac(terms), vector.mac);
+    assert.equal(key.proof(terms), vector.proof);
+    assert.ok(key.proves(terms, vector.proof));
+    for (const wrong of [vector.mac, vector.proof.slice(1), '', undefined, 7]) assert.ok(!key.proves(terms, wrong));
+    for (const part of Object.keys(terms)) {
+      assert.notEqual(key.mac({ ...terms, [part]: 'another' }), vector.mac);
+      assert.ok(!key.proves({ ...terms, [part]: 'another' }, vector.proof));
+    }
+  });
+}
+
+test('a key that is too short or no hexadecimal is refused, and a good one shows nothing', () => {
+  for (const secret of ['', 'ab'.repeat(31), 'ab'.repeat(32) + 'a', 'xy'.repeat(32)]) {
+    assert.throws(() => new LoginKey('k', secret), EdgeError);
+  }
+  const secret = '0f'.repeat(32);
+  const key = new LoginKey('k', secret);
+  assert.ok(!`${inspect(key, { depth: 9, showHidden: true })}${JSON.stringify(key)}`.includes('0f0f'));
+});
+
+test('waits have full jitter from 0.25 s to a bound that doubles up to 30 s', () => {
+  const least = new Backoff(() => 0);
+  const most = new Backoff(() => 1);
+  assert.deepEqual(Array.from({ length: 9 }, () => least.next()), Array(9).fill(250));
+  const bounds = [500, 1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000];
+  assert.deepEqual(Array.from(bounds, () => most.next()), bounds);
+  most.reset();
+  assert.equal(most.next(), 500);
+});
+
+interface CursorVector {
+  name: string;
+  start?: { stream: string; after: number };
+  connections: Array<{
+    resume: { stream: string; after: number } | null;
+    messages: Array<Alert | HelloOk>;
+    gives: number[];
+    told: { status: string; missed: number } | null;
+    hangs_up: boolean;
+    cursor: { stream: string; after: number } | null;
+  }>;
+}
+
+for (const vector of vectors('cursor.json') as CursorVector[]) {
+  test(`cursor vector: ${vector.name}`, () => {
+    const cursor = new AlertCursor(vector.start && { stream: vector.start.stream, seq: vector.start.after });
+    const asked = (): unknown => (cursor.position ? { stream: cursor.position.stream, after: cursor.position.seq } : null);
+    for (const connection of vector.connections) {
+      assert.deepEqual(asked(), connection.resume);
+      let greeted = false;
+      const gives: number[] = [];
+      const run = (): void => {
+        for (const [index, message] of connection.messages.entries()) {
+          if (message.type === 'hello_ok') cursor.begin(message);
+          greeted ||= message.type === 'hello_ok';
+          if (greeted && message.type === 'alert' && cursor.accept(message).give) gives.push(index);
+        }
+      };
+      if (connection.hangs_up) assert.throws(run, ProtocolError);
+      else run();
+      assert.deepEqual(gives, connection.gives);
+      assert.deepEqual(asked(), connection.cursor);
+    }
+  });
+}
+
+test('over random cuts every alert is given once and in order, early copies among them', () => {
+  for (let seed = 1; seed <= 300; seed++) {
+    const random = randomFrom(seed);
+    const chance = (odds: number): boolean => random() < odds;
+    const cursor = new AlertCursor({ stream: 's', seq: 0 });
+    const given: string[] = [];
+    const give = (alert: Alert): void => void (cursor.accept(alert).give && given.push(alert.event_uid ?? ''));
+    let stored = 0;
+    const last = 40;
+    while ((cursor.position?.seq ?? 0) < last) {
+      const from = (cursor.position?.seq ?? 0) + 1;
+      cursor.begin({ type: 'hello_ok', stream: 's', resume: { status: 'ok', from, missed: 0 } } as HelloOk);
+      for (let seq = from; seq <= last && !chance(0.1); seq++) {
+        if (seq > stored && chance(0.2)) give({ ...makeAlert(seq), durable: false });
+        stored = Math.max(stored, seq);
+        give({ ...makeAlert(seq), durable: true, stream: 's', seq });
+        if (chance(0.1)) give({ ...makeAlert(seq), durable: true, stream: 's', seq });
+        if (chance(0.1)) assert.throws(() => give({ ...makeAlert(seq + 2), durable: true, stream: 's', seq: seq + 2 }), ProtocolError);
+      }
+    }
+    assert.deepEqual(given, Array.from({ length: last }, (_, index) => `event-${index + 1}`));
+  }
+});
+
+test('the device is the one that a URI of its certificate names, and no name can pretend to hold another', () => {
+  const uri = 'URI:urn:preact-edge:device:';
+  assert.equal(deviceOf(`${uri}edge-01`), 'edge-01');
+  assert.equal(deviceOf(`DNS:localhost, IP Address:127.0.0.1, ${uri}edge-01`), 'edge-01');
+  assert.equal(deviceOf(`URI:"urn:preact-edge:device:a, b", DNS:x`), 'a, b');
+  assert.equal(deviceOf(`DNS:"x, ${uri}edge-01"`), undefined);
+  assert.equal(deviceOf(`DNS:"x\\", ${uri}edge-01", DNS:y`), undefined);
+  assert.equal(deviceOf('DNS:urn:preact-edge:device:edge-01'), undefined);
+  assert.equal(deviceOf('URI:urn:preact-edge:role:control'), undefined);
+  assert.equal(deviceOf(undefined), undefined);
+});
