@@ -144,7 +144,7 @@ class App:
             logger.warning("%s", warning)
         config = self.config = settings.config
         self.hub = Hub(identity, config.stream.alerts)
-        trust = Trust.open(config.security, config.listeners, config.backends, identity.device_id)
+        trust = Trust.open(config.security, config.listeners, config.backends)
         publisher = self._open_outbox(folder)
         self._open_detector(spec)
         slot: Latest[Frame] = Latest()

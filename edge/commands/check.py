@@ -15,6 +15,7 @@ from edge.inference.detector import open_detector
 from edge.rules.checks import unknown_classes
 from edge.storage import device_id, state_dir
 from edge.stream.hub import Hub
+from edge.stream.reception import Trust
 from edge.stream.server import StreamServer
 from edge.wire.messages import Identity
 
@@ -92,8 +93,29 @@ def _gpio(config: Config) -> Iterator[str]:
     yield f"buzzer on pin {config.gpio.buzzer_pin}"
 
 
+def _security(config: Config) -> Iterator[str]:
+    trust = _trust(config)
+    if trust.contexts is None and trust.keys is None:
+        yield "nothing here asks for a certificate or a login"
+    if trust.contexts is not None:
+        for warning in trust.contexts.warnings(device_id(config, state_dir(config))):
+            print(f"note     {'security':<8} {warning}")
+        yield "certificates"
+    if trust.keys is not None:
+        yield "login keys"
+
+
+def _trust(config: Config) -> Trust:
+    return Trust.open(config.security, config.listeners, config.backends)
+
+
 def _port(config: Config) -> Iterator[str]:
-    server = StreamServer(config.listeners, config.stream, Hub(Identity("check", config.device.camera_id)))
+    server = StreamServer(
+        config.listeners,
+        config.stream,
+        Hub(Identity("check", config.device.camera_id)),
+        trust=_trust(config),
+    )
     try:
         server.start()
         addresses = server.addresses
@@ -107,5 +129,6 @@ PROBES: tuple[tuple[str, Callable[[Config], Iterator[str]]], ...] = (
     ("model", _model),
     ("camera", _camera),
     ("gpio", _gpio),
+    ("security", _security),
     ("port", _port),
 )

@@ -56,8 +56,8 @@ class Answers:
             return
         handler = self._handlers.get(command.cmd)
         if handler is None:
-            names = ", ".join(sorted(self._handlers))
-            say(replies.command_failed(command.id, "unknown_command", f"there is {names or 'no command here'}"))
+            text = f"there is no command {command.cmd!r}; there are: {', '.join(sorted(self._handlers)) or 'none'}"
+            say(replies.command_failed(command.id, "unknown_command", text))
             return
         asked = _Asked(self._clock())
         asked.waiting.append(say)

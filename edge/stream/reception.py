@@ -44,26 +44,18 @@ class Trust:
         self._warned_at = float("-inf")
 
     @classmethod
-    def open(
-        cls, security: Security, listeners: Sequence[Listener], backends: Sequence[Backend], device_id: str
-    ) -> Trust:
+    def open(cls, security: Security, listeners: Sequence[Listener], backends: Sequence[Backend]) -> Trust:
         """Read what these listeners and backends need; raises SecurityError."""
         encrypted = any(listener.tls for listener in listeners) or any(backend.tls for backend in backends)
         logins = any(listener.auth == "hmac" for listener in listeners)
-        trust = cls(
-            TlsContexts(security) if encrypted else None,
-            LoginKeys(security.login_keys) if logins else None,
-            device_id,
-        )
-        trust.warn()
-        return trust
+        return cls(TlsContexts(security) if encrypted else None, LoginKeys(security.login_keys) if logins else None)
 
-    def warn(self) -> None:
+    def warn(self, device_id: str) -> None:
         """Log, once a day, what will not do for long."""
         if self.contexts is None or time.monotonic() - self._warned_at < WARN_EVERY_S:
             return
         self._warned_at = time.monotonic()
-        for warning in self.contexts.warnings(self._device_id):
+        for warning in self.contexts.warnings(device_id):
             logger.warning("security: %s", warning)
 
     def check(self, doors: Iterable[Door], backends: Iterable[Backend]) -> None:
@@ -92,7 +84,6 @@ class Trust:
 
     def reload(self) -> bool:
         """Take up changed files, and say whether there were any; one that is wrong is logged, and the old one stays."""
-        self.warn()
         changed = False
         for part in (self.contexts, self.keys):
             try:

@@ -112,6 +112,7 @@ class StreamServer:
                 doors.append(Door(listener, number, self._settings))
                 self.addresses += self._arrivals.watch(doors[-1])
             self._trust.check(doors, self._backends)
+            self._trust.warn(self._hub.identity.device_id)
         except BaseException:
             self.close()
             raise
@@ -243,6 +244,7 @@ class StreamServer:
         self._calls.check(now)
         if now >= self._reload_at and self._clerk.ask(self._trust.reload, self._on_reload):
             self._reload_at = now + RELOAD_S
+            self._trust.warn(self._hub.identity.device_id)
 
     def _on_reload(self, changed: bool | EdgeError) -> None:
         """Who logged in by what was believed before must do it again: it may be revoked."""
