@@ -8,7 +8,11 @@ from typing import Any, get_args
 
 import pytest
 
+from edge.config import Config
 from edge.wire import faults
+from edge.wire.framing import MAX_JPEG, MAX_JSON
+from edge.wire.inbound import LIMIT_AFTER, LIMIT_BEFORE
+from edge.wire.requests import MAX_DEPTH
 from tests.support import ROOT
 
 PAGE = (ROOT / "docs/protocol.md").read_text("utf-8")
@@ -88,6 +92,25 @@ def test_both_lists_of_errors_are_complete() -> None:
     fatal, mild = (re.findall(r"^\| ([a-z_]+) \|", text, re.MULTILINE) for text in section("7").split("**Not fatal"))
     assert sorted(fatal[1:]) == sorted(get_args(faults.FatalCode))
     assert sorted(mild[1:]) == sorted(get_args(faults.MildCode))
+
+
+def test_the_limits_are_the_defaults_of_the_settings() -> None:
+    config = Config()
+    rows = re.findall(r"^\| [^|]+ \| ([^|]+) \| ([a-z_]+\.[a-z_., ]+) \|", section("6"), re.MULTILINE)
+    settings = {name for _, names in rows for name in names.split(", ")}
+    assert settings >= {f"stream.{name}" for name in config.stream.__struct_fields__} - {"stream.alerts"}
+    assert settings >= {f"outbox.{name}" for name in config.outbox.__struct_fields__}
+    for limit, names in rows:
+        for name in names.split(", "):
+            value = getattr(getattr(config, name.split(".")[0]), name.split(".")[1])
+            assert re.search(rf"(^|\D){value:,g}(\D|$)".replace(".", "[.]"), limit), name
+
+
+def test_the_limits_of_messages_are_those_of_the_code() -> None:
+    text = section("6")
+    for limit in (f"{LIMIT_BEFORE} bytes", f"{LIMIT_AFTER} bytes", f"| {MAX_DEPTH} |"):
+        assert limit in text
+    assert f"{MAX_JSON >> 20} MiB, a picture at most {MAX_JPEG >> 20} MiB" in section("2")
 
 
 def test_the_framing_vectors_are_printed() -> None:
