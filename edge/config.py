@@ -195,7 +195,7 @@ class Security(Settings, frozen=True):
     private_key: Annotated[str, Meta(description="Its private key (PEM, not encrypted).")] = ""
     ca: Annotated[str, Meta(description="Certificates (PEM) of the authority that backends' ones are of.")] = ""
     revocation_list: Annotated[str, Meta(description="The authority's list of revoked certificates (PEM).")] = ""
-    login_keys: Annotated[str, Meta(description='Keys for `auth = "hmac"` (TOML, see operations.md).')] = ""
+    login_keys: Annotated[str, Meta(description='Keys for `auth = "hmac"` (TOML, see SECURITY.md).')] = ""
 
 
 class Stream(Settings, frozen=True):

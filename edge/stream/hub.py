@@ -248,7 +248,8 @@ class Hub:
             for copy, message in firing:
                 mailbox.put_alert(message.of(mailbox.form), copy.stored.seq if copy.stored else 0)
         if firing and self._mode != "separate":
-            mailbox.put_alert(body.of(mailbox.form))  # it carries alerts: it has an alert's place
+            first = next((copy.stored.seq for copy, _ in firing if copy.stored), 0)
+            mailbox.put_alert(body.of(mailbox.form), first)  # it carries alerts: it has an alert's place
         else:
             mailbox.put_result(body.of(mailbox.form))
 
