@@ -1,0 +1,108 @@
+"""The outbox's files in the state folder: whose they are, and how they are moved out of the way."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from pathlib import Path
+from typing import Literal
+
+from edge.outbox.faults import Fault, translated
+
+DATABASE = "outbox.db"
+LOCK = "outbox.lock"
+SUFFIXES = ("-wal", "-shm", "")  # the database last: without its log beside it, a new one never meets an old log
+
+
+class FolderLock:
+    """Keeps every other program off the outbox of ``folder`` while it is held.
+
+    Synchronization: one thread.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / LOCK
+        self._file: int | None = None
+
+    def acquire(self) -> None:
+        """Take it, or make sure that it is still held; raises Fault (``locked`` when another program has it)."""
+        if self._file is not None:
+            if _is_open_file(self._path, self._file):
+                return
+            self.release()  # the folder was removed and made again
+        with translated(self._path):
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                os.close(file)
+                if isinstance(error, BlockingIOError):
+                    raise Fault(self._path.with_name(DATABASE), "locked") from error
+                raise
+        self._file = file
+
+    def release(self) -> None:
+        """Give it back; idempotent."""
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file)
+
+
+def inode(path: Path) -> tuple[int, int] | None:
+    """What tells this file from any other; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def set_aside(path: Path, word: Literal["damaged", "replaced"], now: float) -> Path:
+    """Rename the database and its log files to ``NAME.WORD-UTC``, a name that was free; the new name.
+
+    All or nothing; raises Fault.
+    """
+    stem = f"{path.name}.{word}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}"
+    target, number = path.with_name(stem), 1
+    while any(_with_suffix(target, suffix).exists() for suffix in SUFFIXES):
+        number += 1
+        target = path.with_name(f"{stem}_{number}")
+    with translated(path):
+        _rename_all(path, target)
+        sync_folder(path.parent)
+    return target
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in it survive a power cut; raises OSError."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _rename_all(path: Path, target: Path) -> None:
+    moved: list[tuple[Path, Path]] = []
+    try:
+        for suffix in SUFFIXES:
+            source, destination = _with_suffix(path, suffix), _with_suffix(target, suffix)
+            if source.exists():
+                source.rename(destination)
+                moved.append((source, destination))
+    except OSError:
+        for source, destination in moved:
+            with contextlib.suppress(OSError):
+                destination.rename(source)
+        raise
+
+
+def _with_suffix(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _is_open_file(path: Path, file: int) -> bool:
+    status = os.fstat(file)
+    return inode(path) == (status.st_dev, status.st_ino)
