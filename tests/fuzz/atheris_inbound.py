@@ -10,11 +10,12 @@ import sys
 from collections import Counter
 from itertools import pairwise
 
-import atheris
+import atheris  # type: ignore[import-untyped]
 
-with atheris.instrument_imports(include=["edge.wire"]):
+with atheris.instrument_imports(include=["edge.wire", "edge.stream.dialogue", "edge.stream.greeting"]):
+    from tests.fuzz.fuzzing import TARGETS
     from tests.fuzz.inputs import said_by_clients, said_by_devices
-    from tests.fuzz.targets import TARGETS, feed, framed
+    from tests.fuzz.targets import feed, framed
 
 SAID = {"client": said_by_clients(), "device": said_by_devices()}
 MAX_PIECES = 6

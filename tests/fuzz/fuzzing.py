@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from random import Random
 
 from tests.fuzz.inputs import Inputs
-from tests.fuzz.targets import TARGETS, Target, feed
+from tests.fuzz.sessions import SESSIONS
+from tests.fuzz.targets import READERS, Target, feed
+
+TARGETS: tuple[Target, ...] = (*READERS, *SESSIONS)
 
 
 @dataclass

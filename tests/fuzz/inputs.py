@@ -23,6 +23,7 @@ LITERALS = (
     *[b'"' + b"a" * 64 + b'"', b"[" * 40 + b"]" * 40],
 )
 LONG_LITERALS = (b"1" * 4400, b'"' + b"x" * 3900 + b'"', b"[" * 3000)
+HELLO = b'{"type":"hello","protocol":1,"subscribe":["alerts","health"],"consumer":"backend-1"}'
 WEIGHTS = (10, 20, 50, 50, 1)  # the last are long
 
 
@@ -61,6 +62,8 @@ class Inputs:
         """What a connection brings, cut as a network might cut it."""
         (make,) = self._random.choices(self._makers, WEIGHTS)
         data = make(target)
+        if target.speaker == "client" and self._random.random() < 0.5:
+            data = framed(HELLO, target.form) + data  # what follows is then heard as a session's
         longest = self._random.choice((1, 5, 40, 1448, 16384, 16384))
         if len(data) > 4000:
             longest = max(longest, 40)

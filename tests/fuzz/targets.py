@@ -98,7 +98,7 @@ def client(form: Form) -> Target:
     return Target(f"client, {' '.join(form)}", "device", form, connect)
 
 
-TARGETS: tuple[Target, ...] = (*map(device, FORMS), *map(client, FORMS))
+READERS: tuple[Target, ...] = (*map(device, FORMS), *map(client, FORMS))
 
 
 def framed(message: bytes, form: Form) -> bytes:
