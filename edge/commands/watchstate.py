@@ -90,7 +90,7 @@ class DeviceState:
         self.alert_count = 0
         self.replayed = 0
         self.missed = 0
-        self.pictures = 0
+        self.pictures = Seconds()
         self.pictures_dropped = 0
         self.latencies = Seconds()
         self._notice = ""
@@ -108,7 +108,7 @@ class DeviceState:
         elif isinstance(event, DetectionResult):
             self._result(event, now)
         elif isinstance(event, VideoFrame):
-            self.pictures += 1
+            self.pictures.add(1.0, now)
             self.pictures_dropped = event.dropped
         elif isinstance(event, Health):
             self.health = event.components
@@ -123,6 +123,7 @@ class DeviceState:
     def _connection(self, event: Connected | Lost, now: float) -> None:
         self.session, self.result, self.health = None, None, {}
         self.latencies.clear()
+        self.pictures.clear()
         if isinstance(event, Connected):
             self.connected, self.connected_at, self.lost = event, now, None
         else:

@@ -13,21 +13,25 @@ from rich.table import Table
 from rich.text import Text
 
 from edge.commands.watchlines import marks
-from edge.commands.watchstate import DeviceState, SeenAlert, clean, counted, counted_things, seen, span, status
-from edge.stream.client import Connected, Event, Lost, Subscriber, Welcome
+from edge.commands.watchstate import DeviceState, clean, counted, counted_things, seen, span, status
+from edge.stream.client import Alert, Connected, Event, Lost, Subscriber, Welcome
 
 __all__ = ["LEVEL_STYLES", "STATUS_STYLES", "Screen", "counted"]
 
 LEVEL_STYLES = {"low": "cyan", "medium": "yellow", "high": "dark_orange", "critical": "bold red"}
 STATUS_STYLES = {"ok": "green", "degraded": "yellow", "blind": "bold red"}
 HEALTH_STYLES = {"ok": "green", "degraded": "yellow", "failed": "bold red", "off": "dim"}
-HEALTH_ORDER = ("failed", "degraded", "ok", "off")
+HEALTH_ORDER = {"failed": -2, "degraded": -1, "ok": 1, "off": 2}
+HEALTH_SIGNS = {"ok": "●", "off": "○"}
 REDRAW_S = 0.25
 QUIET_S = 6.0  # a device says something every 5 s
 BARS = "▁▂▃▄▅▆▇█"
 LEAST_HEIGHT = 12
 WIDEST_CHART = 30
-ALERT_ROWS = 20  # on the tallest of terminals
+FEWEST_ALERTS = 4  # rows that are there from the beginning, where there is room
+MOST_ALERTS = 20  # rows on the tallest of terminals
+WIDE = 80  # columns from which on an alert's time of day is shown beside its age
+TALL = 20  # rows from which on the reasons of what is not well have a row of their own
 
 
 class Screen:
@@ -63,14 +67,14 @@ class Screen:
         """What is to be seen now, in at most the terminal's height less one."""
         now = time.monotonic()
         rows = self._rows(now)
-        room = max(self._console.height - 1, LEAST_HEIGHT) - len(rows) - 4  # borders, an empty line, the heading
+        room = max(self._console.height - 1, LEAST_HEIGHT) - len(rows) - 4  # borders, the notice, the heading
         table = Table.grid(padding=(0, 2), expand=True)
-        table.add_column(style="dim", no_wrap=True, width=9)
+        table.add_column(style="dim", no_wrap=True, width=10)
         table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         for name, value in rows:
             table.add_row(name, value)
-        shown = max(1, min(room, ALERT_ROWS))
-        body = Group(table, Text(), self._heading(now), self._alerts(now, shown))
+        shown = max(1, min(room, max(FEWEST_ALERTS, len(self.state.alerts)), MOST_ALERTS))  # it grows and never shrinks
+        body = Group(table, self._notice(now), self._heading(), self._alerts(now, shown))
         title = Text(f"preact-edge watch {self._address}")
         return Panel(body, title=title, subtitle="Ctrl-C ends", box=box.ROUNDED, height=len(rows) + shown + 4)
 
@@ -83,18 +87,22 @@ class Screen:
     def _rows(self, now: float) -> list[tuple[str, RenderableType]]:
         """The same rows in every state, so that nothing jumps."""
         state = self.state
-        rows = [("device", self._device()), ("connection", self._connection(now)), ("status", self._status(now))]
+        rows: list[tuple[str, RenderableType]] = [
+            ("device", self._device()),
+            ("connection", self._connection(now)),
+            ("status", self._status(now)),
+        ]
         if state.session is None or "health" in state.session.subscribed:
             rows.append(("health", self._health()))
+            if self._console.height >= TALL:
+                rows.append(("", self._reasons()))
         rows += [
             ("sees", Text((seen(state.result) or "nothing") if state.result is not None else "-")),
-            ("frames/s", self._rate(now)),
+            ("rate", self._rate(now)),
             ("latency", self._latency(now)),
             ("dropped", self._dropped()),
         ]
-        if state.pictures:
-            rows.append(("pictures", Text(str(state.pictures))))
-        return [(name[:9], value) for name, value in rows]
+        return rows
 
     def _device(self) -> Text:
         welcome, session = self.state.welcome, self.state.session
@@ -132,20 +140,28 @@ class Screen:
         return Text(f"● {status(result)}", style=STATUS_STYLES.get(result.status, ""))
 
     def _health(self) -> Text:
-        if not self.state.health:
-            return Text("-")
-        text = Text()
-        order = {state: place for place, state in enumerate(HEALTH_ORDER)}
-        for name, part in sorted(self.state.health.items(), key=lambda item: order.get(item[1].state, -1)):
-            sign = {"ok": "●", "off": "○"}.get(part.state, "▲")
-            style = HEALTH_STYLES.get(part.state, "yellow")
-            text.append(f"{sign} {clean(name)} {clean(part.state)}", style=style)
-            text.append(f" {clean(part.reason)}  " if part.reason else "  ")
+        """The components by their state, what is worst first."""
+        by_state: dict[str, list[str]] = {}
+        for name, part in self.state.health.items():
+            by_state.setdefault(part.state, []).append(clean(name))
+        text = Text() if by_state else Text("-")
+        for state in sorted(by_state, key=lambda state: HEALTH_ORDER.get(state, 0)):
+            style = HEALTH_STYLES.get(state, "yellow")
+            text.append(f"{HEALTH_SIGNS.get(state, '▲')} {', '.join(by_state[state])} {clean(state)}  ", style=style)
         return text
 
+    def _reasons(self) -> Text:
+        parts = self.state.health.items()
+        return Text(
+            "; ".join(f"{clean(name)}: {clean(part.reason)}" for name, part in parts if part.reason), style="dim"
+        )
+
     def _rate(self, now: float) -> Text:
-        rate = self.state.latencies.rate(now) if self.state.result is not None else None
-        return Text("-" if rate is None else f"{rate:.1f}")
+        state = self.state
+        frames = state.latencies.rate(now) if state.result is not None else None
+        pictures = state.pictures.rate(now)
+        text = Text("-" if frames is None else f"{frames:.1f} frames/s")
+        return text.append("" if pictures is None else f", {pictures:.1f} pictures/s")
 
     def _latency(self, now: float) -> Text:
         values = self.state.latencies.all()
@@ -162,38 +178,41 @@ class Screen:
         pictures = state.pictures_dropped + (client.frames_dropped if client is not None else 0)
         results = client.results_dropped if client is not None else 0
         ours = f"{counted_things(results, 'result')}, {counted_things(pictures, 'picture')} here"
-        return Text(f"{counted_things(frames, 'frame')} on the device; {ours}")
+        return Text(f"{frames} by the device · {ours}")
 
-    def _heading(self, now: float) -> Text:
+    def _notice(self, now: float) -> Text:
+        return Text(self.state.notice(now), style="yellow", no_wrap=True, overflow="ellipsis")
+
+    def _heading(self) -> Text:
         state = self.state
         text = Text(
             f"{counted_things(state.alert_count, 'alert')} since {self._started_at}", style="bold", no_wrap=True
         )
         facts = [f"{state.replayed} replayed"] if state.replayed else []
         facts += [f"{state.missed} lost in gaps"] if state.missed else []
-        text.append(f" ({', '.join(facts)})" if facts else "", style="not bold dim")
-        text.append(f"  {state.notice(now)}", style="not bold yellow")
-        text.overflow = "ellipsis"
-        return text
+        return text.append(f" ({', '.join(facts)})" if facts else "", style="not bold dim")
 
     def _alerts(self, now: float, count: int) -> Table:
         table = Table.grid(padding=(0, 2), expand=True)
         table.add_column(style="dim", no_wrap=True, justify="right", width=6)
+        wide = self._console.width >= WIDE
+        if wide:
+            table.add_column(style="dim", no_wrap=True, width=8)
         table.add_column(no_wrap=True, width=8)
         table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         for item in list(self.state.alerts)[:count]:
-            table.add_row(*_alert_row(item, now))
+            at = [Text(time.strftime("%H:%M:%S", time.localtime(item.alert.timestamp)))] if wide else []
+            table.add_row(Text(span(now - item.happened_at)), *at, *_alert(item.alert))
         return table
 
 
-def _alert_row(item: SeenAlert, now: float) -> tuple[Text, Text, Text]:
-    alert = item.alert
+def _alert(alert: Alert) -> tuple[Text, Text]:
     level = Text(clean(alert.threat_level).upper(), style=LEVEL_STYLES.get(alert.threat_level, ""))
     if alert.state == "resolved":
         level.stylize("dim")
     found = [mark.split(",")[0] for mark in marks(alert)]  # the age stands at the row's beginning
     line = Text(f"{', '.join(map(clean, alert.threat_types))}  {alert.confidence:.2f}  {clean(alert.rule)}")
-    return Text(span(now - item.happened_at)), level, line.append("".join(f"  {mark}" for mark in found), style="dim")
+    return level, line.append("".join(f"  {mark}" for mark in found), style="dim")
 
 
 def sparkline(values: list[float | None]) -> str:

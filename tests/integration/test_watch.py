@@ -8,8 +8,10 @@ import pty
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +19,14 @@ from pathlib import Path
 import pytest
 
 from edge.config import Listener
+from edge.wire.login import Challenge, prove
+from tests.certificates import DEVICE_ID, make_fleet
+from tests.scripted import Caller, alert, scripted
 from tests.streaming import Served, make_alert, make_result, make_video, running, serving
 from tests.support import wait_until
 
 WATCH = [sys.executable, "-m", "edge", "watch"]
+SECRET = bytes(range(32))
 WITH_VIDEO = Listener(host="127.0.0.1", port=0, video=True)
 
 
@@ -41,7 +47,7 @@ def unused_port() -> int:
 @pytest.mark.parametrize("framing", ["length", "newline"])
 def test_json_prints_one_message_a_line_and_nothing_else(framing: str) -> None:
     listener = Listener(host="127.0.0.1", port=0, framing=framing, video=True)  # type: ignore[arg-type]
-    with serving(listener) as served, watching(served, "--json", "--count", "4") as process:
+    with serving(listener) as served, watching(served, "--plain", "--json", "--count", "4") as process:
         served.hub.publish_result(make_result(1, make_alert(1)))
         served.hub.publish_video(make_video(1))
         output, errors = process.communicate(timeout=30)
@@ -53,7 +59,8 @@ def test_json_prints_one_message_a_line_and_nothing_else(framing: str) -> None:
 
 def test_frames_are_saved_whole_under_their_number(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "folder"
-    with serving(WITH_VIDEO) as served, watching(served, "--json", "--count", "2", "--frames", str(folder)) as process:
+    options = ["--plain", "--json", "--count", "2", "--frames", str(folder)]
+    with serving(WITH_VIDEO) as served, watching(served, *options) as process:
         served.hub.publish_video(make_video(42, 5000))
         process.communicate(timeout=30)
     assert [path.name for path in folder.iterdir()] == ["frame-000042.jpg"]
@@ -63,7 +70,7 @@ def test_frames_are_saved_whole_under_their_number(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
-    with serving(WITH_VIDEO) as served, watching(served, "--json", "--frames", str(blocked / "sub")) as process:
+    with serving(WITH_VIDEO) as served, watching(served, "--plain", "--frames", str(blocked / "sub")) as process:
         served.hub.publish_video(make_video(1))
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 1
@@ -71,7 +78,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_without_a_terminal_it_prints_plain_lines_of_what_is_new() -> None:
-    with serving(alerts="both") as served, watching(served, "--count", "5") as process:
+    with serving(alerts="both") as served, watching(served, "--plain", "--count", "5") as process:
         served.hub.publish_result(make_result(1, make_alert(1)))
         served.hub.publish_result(make_result(2))
         served.hub.publish_result(make_result(3))
@@ -80,7 +87,7 @@ def test_without_a_terminal_it_prints_plain_lines_of_what_is_new() -> None:
     assert lines == [
         f"connected to 127.0.0.1 port {served.port}",
         "device edge-01, camera main",
-        "alert CRITICAL threat detected: knife, person  0.95  armed person",
+        "alert CRITICAL threat detected: knife, person  0.95  armed person  not on its disk yet",
         "status ok",
         "sees person",
     ]
@@ -90,11 +97,12 @@ def test_without_a_terminal_it_prints_plain_lines_of_what_is_new() -> None:
 def test_in_a_terminal_it_draws_a_panel_and_ctrl_c_ends_it_well() -> None:
     terminal, inner = pty.openpty()
     try:
-        with serving() as served, watching(served, stdout=inner) as process:
+        with serving() as served, watching(served, "--plain", stdout=inner) as process:
             os.close(inner)
             served.hub.publish_result(make_result(1, make_alert(1)))
-            shown = read_until(terminal, "CRITICAL threat detected: knife, person")
-            assert "edge-01, camera main" in shown
+            shown = read_until(terminal, "knife, person  0.95  armed person")
+            assert "edge-01" in shown
+            assert "camera main" in shown
             process.send_signal(signal.SIGINT)
             # The panel is drawn once more, and the cursor comes back.
             read_until(terminal, "\x1b[?25h")
@@ -103,11 +111,151 @@ def test_in_a_terminal_it_draws_a_panel_and_ctrl_c_ends_it_well() -> None:
         os.close(terminal)
 
 
+def device(caller: Caller) -> None:
+    """A session with a bit of everything."""
+    caller.welcome(next_seq=12)
+    asked = caller.hear()
+    caller.hello_ok(10, "gap", 3, next_seq=12, subscribed=["alerts", "detections", "health"], camera_id="door")
+    assert asked["resume"] == {"stream": "", "after": 0}
+    parts = {"camera": {"state": "ok", "reason": ""}, "outbox": {"state": "degraded", "reason": "disk is slow"}}
+    caller.send({"type": "health", "components": parts}, {"type": "health", "components": parts})
+    told = {"message": "CRITICAL threat detected: knife", "confidence": 0.9, "rule": "armed", "threat_types": ["knife"]}
+    caller.send(alert(10, replay=True, age_s=7300.0, **told), alert(11, state="resolved", age_s=0.5, **told))
+    caller.send({"type": "detection_result", "status": "blind", "reason": "camera lost\x1b[31m", "detections": []})
+    caller.send({"type": "error", "code": "rate_limited", "message": "slower", "fatal": False})
+    caller.send({"type": "goodbye", "reason": "shutdown", "retry_after_ms": 60000})
+    caller.wait_for_end()
+
+
+def test_a_session_in_plain_lines() -> None:
+    with scripted(device) as peer:
+        command = [*WATCH, f"127.0.0.1:{peer.address[1]}", "--replay", "--count", "9"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    lines = [re.sub(r"^\d\d:\d\d:\d\d  ", "", line) for line in done.stdout.splitlines()]
+    assert lines == [
+        f"connected to 127.0.0.1 port {peer.address[1]}",
+        "device edge-01, camera main",
+        "session as control, camera door",
+        "replay of 2 alerts",
+        "gap: 3 alerts of before can no more be had",
+        "health camera ok",
+        "health outbox degraded disk is slow",
+        "alert CRITICAL threat detected: knife  0.90  armed  replayed, 2 h old",
+        "alert CRITICAL threat detected: knife  0.90  armed  over",
+        "status blind camera lost?[31m",
+        "sees nothing",
+        "the device complains: slower (rate_limited)",
+        "the device says goodbye: shutdown",
+    ]
+    assert done.returncode == 0
+
+
+def test_a_session_in_json_is_what_came() -> None:
+    with scripted(device) as peer:
+        command = [*WATCH, f"127.0.0.1:{peer.address[1]}", "--replay", "--json", "--count", "9"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    messages = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [message["type"] for message in messages] == [
+        "welcome", "hello_ok", "health", "health", "alert", "alert", "detection_result", "error", "goodbye",
+    ]  # fmt: skip
+    assert messages[5]["state"] == "resolved"
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(15, 60), (50, 200)])
+def test_the_panel_fits_the_terminal(rows: int, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("LINES", str(rows))
+    monkeypatch.setenv("COLUMNS", str(columns))
+    terminal, inner = pty.openpty()
+    with scripted(device) as peer, running([*WATCH, f"127.0.0.1:{peer.address[1]}", "--replay"], inner) as process:
+        os.close(inner)
+        shown = read_until(terminal, "says")
+        process.send_signal(signal.SIGINT)
+        shown += read_until(terminal, "\x1b[?25h")
+        assert process.wait(30) == 0
+    os.close(terminal)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+    panels = [panel.splitlines() for panel in re.findall("╭[^╰]*╰[^╯]*╯", text)]
+    assert all(len(panel) < rows for panel in panels)
+    assert all(len(line) == columns for panel in panels for line in panel)
+    for word in ("▲ outbox degraded", "● camera ok", "as control", "● blind", "2 h", "replayed", "over", "CRITICAL"):
+        assert word in text
+
+
+def test_against_the_device_itself_pictures_come_on_their_own_connection(tmp_path: Path) -> None:
+    with serving(WITH_VIDEO) as served, watching(served, "--json", "--frames", str(tmp_path)) as process:
+        assert process.stdout is not None
+        types = [json.loads(process.stdout.readline())["type"] for _ in range(2)]
+        assert types == ["welcome", "hello_ok"]
+        wait_until(lambda: served.hub.clients() == 2)
+        picture = tmp_path / "frame-000007.jpg"
+        while not picture.exists():  # until its hello has come, too, it would be sent for nothing
+            served.hub.publish_video(make_video(7, 5000))
+            time.sleep(0.02)
+        assert picture.read_bytes() == make_video(7, 5000).jpeg
+
+
+def test_tls_and_a_login(tmp_path: Path) -> None:
+    fleet = make_fleet(tmp_path / "fleet")
+    keys = tmp_path / "keys.toml"
+    keys.write_text(f'[keys.desk]\nrole = "viewer"\nsecret = "{SECRET.hex()}"\n')
+    keys.chmod(0o600)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(fleet.device.certificate, fleet.device.private_key)
+    with scripted(guarded, tls=context) as peer:
+        trust = ["--ca", str(fleet.ca), "--device", DEVICE_ID, "--login"]
+        command = [*WATCH, f"127.0.0.1:{peer.address[1]}", "--json", "--count", "2", *trust]
+        done = subprocess.run([*command, f"{keys}:desk"], capture_output=True, text=True, timeout=60)
+        assert [json.loads(line)["type"] for line in done.stdout.splitlines()] == ["welcome", "hello_ok"]
+        assert done.returncode == 0
+        done = subprocess.run([*command, f"{keys}:nobody"], capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "has no key of that name" in done.stderr
+        done = subprocess.run([*command, str(keys)], capture_output=True, text=True, timeout=60)
+        assert "write KEYFILE:KEY_ID" in done.stderr
+
+
+def guarded(caller: Caller) -> None:
+    nonce = "ab" * 32
+    caller.welcome(auth="hmac", nonce=nonce)
+    auth = caller.hear()["auth"]
+    caller.hello_ok(proof=prove(SECRET, "server", Challenge("desk", DEVICE_ID, "tls:main", nonce, auth["nonce"])))
+    caller.wait_for_end()
+
+
+def test_it_ends_where_trying_again_is_hopeless() -> None:
+    def refuses(caller: Caller) -> None:
+        caller.welcome()
+        caller.hear()
+        caller.send({"type": "error", "code": "auth_failed", "message": "wrong certificate", "fatal": True})
+        caller.wait_for_end()
+
+    with scripted(refuses) as peer:
+        command = [*WATCH, f"127.0.0.1:{peer.address[1]}"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "preact-edge: the device refused: wrong certificate (auth_failed)"
+
+
+def test_a_message_with_wrong_fields_ends_it_in_words() -> None:
+    def wrong(caller: Caller) -> None:
+        caller.accept()
+        caller.send({"type": "detection_result", "detections": 3})
+        caller.wait_for_end()
+
+    with scripted(wrong) as peer:
+        command = [*WATCH, f"127.0.0.1:{peer.address[1]}", "--json"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "wrong fields: detection_result" in done.stderr
+
+
 def read_until(terminal: int, text: str) -> str:
-    shown = ""
-    while text not in shown:
-        shown += os.read(terminal, 65536).decode("utf-8", "replace")
-    return shown
+    shown = b""
+    while text.encode() not in shown:
+        shown += os.read(terminal, 65536)
+    return shown.decode("utf-8", "replace")
 
 
 @pytest.mark.parametrize("options", [["--json"], []])
@@ -157,7 +305,9 @@ def test_it_gives_up_after_the_timeout() -> None:
     assert done.stderr.splitlines()[-1].startswith(f"preact-edge: no message from 127.0.0.1:{port} for 0.3 s: ")
 
 
-@pytest.mark.parametrize("arguments", [["host:x"], ["host", "--count", "0"], ["host", "--timeout", "nan"], []])
+@pytest.mark.parametrize(
+    "arguments", [["host:x"], ["host", "--count", "0"], ["host", "--timeout", "nan"], ["host", "--key", "k"], []]
+)
 def test_bad_usage_has_exit_code_2(arguments: list[str]) -> None:
     done = subprocess.run([*WATCH, *arguments], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
