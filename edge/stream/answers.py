@@ -14,6 +14,7 @@ from edge.wire.requests import Command
 
 REMEMBERED_S = 600.0
 REMEMBERED = 256  # answers; full: the oldest is forgotten
+REMEMBERED_BYTES = 8 << 20  # of them together, so that pictures do not fill the memory; the same then
 
 Handler: TypeAlias = Callable[[dict[str, Any]], Any]
 Say: TypeAlias = Callable[[bytes], None]
@@ -51,7 +52,7 @@ class Answers:
         if known is not None:
             if known.answer is not None:
                 say(known.answer)
-            else:
+            elif say not in known.waiting:
                 known.waiting.append(say)
             return
         handler = self._handlers.get(command.cmd)
@@ -73,16 +74,20 @@ class Answers:
         if len(answer) > MAX_JSON:
             answer = replies.command_failed(command.id, "failed", f"the answer would be {len(answer)} bytes long")
         asked.answer = answer
+        self._forget()
         waiting, asked.waiting = asked.waiting, []
         for say in waiting:
             say(answer)
 
     def _forget(self) -> None:
-        now = self._clock()
+        now, size = self._clock(), sum(len(asked.answer or b"") for asked in self._asked.values())
         while self._asked:
             first = next(iter(self._asked))
-            if len(self._asked) < REMEMBERED and now - self._asked[first].at < REMEMBERED_S:
+            asked = self._asked[first]
+            room = len(self._asked) < REMEMBERED and size <= REMEMBERED_BYTES and now - asked.at < REMEMBERED_S
+            if room or asked.answer is None:  # what is still being done must not be begun again
                 return
+            size -= len(asked.answer)
             del self._asked[first]
 
 

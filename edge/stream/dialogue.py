@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 HEARTBEAT_S = 10.0  # quiet after which the peer is pinged; a client may ask for less
 HEARTBEAT_MIN_S = 1.0
 DEAD_AFTER = 2.5  # heartbeats without a sign of life
+REGISTER_S = 3600.0  # how often the outbox is told that a consumer is still there: one unseen is forgotten
 COMMANDS_BURST = 20
 COMMANDS_RATE = 20.0  # a second
 
@@ -83,7 +84,7 @@ class Dialogue:
         self._nonce = secrets.token_hex(NONCE_BYTES) if terms.auth == "hmac" else ""
         self._consumer = ""
         self._heartbeat_s = HEARTBEAT_S
-        self._heard_at = self._pinged_at = now
+        self._heard_at = self._pinged_at = self._registered_at = now
         self._replay = Replay(services.hub, services.outbox, services.reader, mailbox)
         self._commands = Allowance(COMMANDS_BURST, COMMANDS_RATE, now)
 
@@ -122,6 +123,9 @@ class Dialogue:
         """Ping a quiet client, give up a dead one: Fault."""
         if not self.greeted:
             return
+        if self._consumer and self._services.outbox is not None and now - self._registered_at >= REGISTER_S:
+            self._registered_at = now
+            self._services.outbox.register(self._consumer)
         if now - self._heard_at > DEAD_AFTER * self._heartbeat_s:
             raise Fault("idle_timeout", f"nothing came for {DEAD_AFTER * self._heartbeat_s:g} s")
         if now - max(self._heard_at, self._pinged_at) >= self._heartbeat_s:
@@ -165,9 +169,11 @@ class Dialogue:
         self.greeted, self.login = True, False
         self._reader.limit = LIMIT_AFTER
         self._heartbeat_s = min(max(hello.heartbeat_s or HEARTBEAT_S, HEARTBEAT_MIN_S), HEARTBEAT_S)
-        topics, bounds = requests.topics(hello.subscribe), self._bounds
-        unsent = self._hub.greet(self.mailbox, topics)
-        start = find_start(hello, self._services.outbox, bounds, unsent)
+        topics = requests.topics(hello.subscribe)
+        stream, unsent = self._hub.greet(self.mailbox, topics)
+        bounds = self._bounds  # looked at later, it has all that was published
+        at_hand = bounds is not None and stream == bounds.stream
+        start = find_start(hello, self._services.outbox, bounds, unsent if at_hand else 0)
         self._consumer = start.consumer
         if bounds is not None and start.resume is not None:
             self._hub.place(self.mailbox, bounds.stream, start.resume.start)
@@ -197,6 +203,8 @@ class Dialogue:
         fresh = topics - self.mailbox.topics
         if frames is not None:
             self._set_frames(frames)
+        if "alerts" not in topics:
+            self._replay.end()
         self._hub.subscribe(self.mailbox, topics)
         self._begin(fresh)
 
@@ -208,11 +216,13 @@ class Dialogue:
             self._hub.tell_health(self.mailbox, replies.health(self._services.health(), time.time()))
 
     def _set_frames(self, frames: requests.Frames) -> None:
-        settings = self._services.video()
-        quality = frames.quality if frames.quality is not None else settings.quality
-        annotated = frames.annotated if frames.annotated is not None else settings.annotated
-        plain = (quality, annotated) == (settings.quality, settings.annotated)
-        self._hub.show(self.mailbox, None if plain else Look(quality, annotated), frames.max_fps)
+        settings, look = self._services.video(), None
+        if frames.quality is not None or frames.annotated is not None:
+            look = Look(
+                quality=frames.quality if frames.quality is not None else settings.quality,
+                annotated=frames.annotated if frames.annotated is not None else settings.annotated,
+            )
+        self._hub.show(self.mailbox, look, frames.max_fps)
 
     def _offered(self, topics: frozenset[Topic]) -> tuple[str, ...]:
         """Of what was asked for, what this listener gives."""

@@ -69,10 +69,13 @@ def log_in(hello: Hello, terms: Terms, peer: Peer, keys: LoginKeys | None, devic
 
 
 def find_start(hello: Hello, outbox: AlertLog | None, bounds: StreamBounds | None, unsent: int) -> Start:
-    """Where the session's alerts begin; ``unsent`` is the first that waited on the connection, 0 for none."""
+    """Where the session's alerts begin; ``unsent`` is the first that the connection was not sent, 0 where unknown.
+
+    That may be less than ``next_seq``: one that is on disk already and is published after this.
+    """
     if outbox is None or bounds is None:
         return Start(None)
-    now = Resumption("ok", unsent or bounds.next_seq)
+    now = Resumption("ok", min(unsent, bounds.next_seq) or bounds.next_seq)
     if isinstance(hello.resume, Resume):
         now = replies.resumption(bounds, hello.resume.stream, hello.resume.after)
     if hello.consumer is None:

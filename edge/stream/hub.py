@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from edge.errors import ProtocolError
 from edge.stream.mailbox import Encodings, Form, Mailbox, Stage
-from edge.types import Look, Result, StoredAlert, VideoFrame
+from edge.types import Look, Result, StoredAlert, StreamBounds, VideoFrame
 from edge.wire import messages
 from edge.wire.framing import MAX_JPEG, blob_prefix, encode
 from edge.wire.messages import AlertsMode, Copy, Identity
@@ -176,23 +176,29 @@ class Hub:
             if framed is not None:
                 mailbox.put_farewell(framed)
 
-    def greet(self, mailbox: Mailbox, topics: frozenset[Topic]) -> int:
-        """Make a session of a connection. Returns the number of the first alert that was not sent to it, or 0."""
+    def begin(self, bounds: StreamBounds) -> None:
+        """Say, before the first alert is published, what is stored from before."""
         with self._lock:
-            return mailbox.greet(topics)
+            self._last = bounds.stream, bounds.next_seq - 1
+
+    def greet(self, mailbox: Mailbox, topics: frozenset[Topic]) -> tuple[str, int]:
+        """Make a session of a connection. Returns stream and number of the first alert that it was not sent: one that
+        waited, or the next to be published, which may be on disk already."""
+        with self._lock:
+            unsent = mailbox.greet(topics)
+            stream, seq = self._last
+            return stream, unsent or seq + 1
 
     def place(self, mailbox: Mailbox, stream: str, start: int) -> None:
         """Let the session's numbered alerts begin with number ``start`` of ``stream``, read from the disk at first."""
         with self._lock:
             mailbox.stream, mailbox.cursor, mailbox.stale = stream, start - 1, False
 
-    def hold(self, mailbox: Mailbox) -> None:
-        """Leave numbered alerts out of the session's mailbox until ``go_live``: they come from the disk."""
-        with self._lock:
-            mailbox.live = False
-
     def subscribe(self, mailbox: Mailbox, topics: frozenset[Topic]) -> None:
+        """Change what a session gets. Alerts, when they are new, come from the disk until ``go_live``."""
         with self._lock:
+            if "alerts" in topics - mailbox.topics:
+                mailbox.live = False
             mailbox.topics = topics
 
     def show(self, mailbox: Mailbox, look: Look | None, max_fps: float | None) -> None:
@@ -248,8 +254,7 @@ class Hub:
             for copy, message in firing:
                 mailbox.put_alert(message.of(mailbox.form), copy.stored.seq if copy.stored else 0)
         if firing and self._mode != "separate":
-            first = next((copy.stored.seq for copy, _ in firing if copy.stored), 0)
-            mailbox.put_alert(body.of(mailbox.form), first)  # it carries alerts: it has an alert's place
+            _put_batch(mailbox, firing if self._mode == "batch" else (), body)
         else:
             mailbox.put_result(body.of(mailbox.form))
 
@@ -266,6 +271,13 @@ class Hub:
             )
 
 
+def _put_batch(mailbox: Mailbox, carried: Sequence[tuple[Copy, Encodings]], body: Encodings) -> None:
+    """A result with alerts in it has an alert's place; ``carried`` are those that come in no other way."""
+    first = next((copy.stored.seq for copy, _ in carried if copy.stored is not None), 0)
+    unstored = tuple(message.of(mailbox.form) for copy, message in carried if copy.stored is None)
+    mailbox.put_alert(body.of(mailbox.form), first, unstored)
+
+
 def _post_session(mailbox: Mailbox, alerts: Sequence[tuple[Copy, Encodings]], body: Encodings) -> None:
     if mailbox.wants("alerts"):
         for copy, message in alerts:
@@ -279,7 +291,7 @@ def _put_alert(mailbox: Mailbox, message: Encodings, copy: Copy) -> None:
     stored = copy.stored
     if stored is None:
         mailbox.put_alert(message.of(mailbox.form))
-    elif stored.stream != mailbox.stream:
+    elif stored.stream != mailbox.stream or (mailbox.live and stored.seq > mailbox.cursor + 1):
         mailbox.stale = True
     elif mailbox.live and stored.seq > mailbox.cursor:
         mailbox.put_alert(message.of(mailbox.form), stored.seq)

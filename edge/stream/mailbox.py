@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from edge.types import Look, VideoFrame
 from edge.wire.framing import ByteOrder, Framing, encode
@@ -42,6 +42,14 @@ class Encodings:
         return self._framed[key]
 
 
+class _Kept(NamedTuple):
+    """A message that must not be lost; ``instead`` is what a session has of it when hello is said while it waits."""
+
+    message: bytes
+    seq: int  # the number of the first alert in it, 0 for none
+    instead: tuple[bytes, ...]
+
+
 class Mailbox:
     """The messages that wait for one client: answers, alerts, results, and one picture and one health, the newest.
 
@@ -65,7 +73,7 @@ class Mailbox:
         self.videos_dropped = 0
         self.topics: frozenset[Topic] = frozenset()
         self.stream = ""  # whose alerts the session's cursor counts
-        self.stale = False  # numbered alerts of another stream have come
+        self.stale = False  # what should come next is not there, or of another stream
         self.cursor = 0
         self.live = False
         self.look: Look | None = None
@@ -73,10 +81,11 @@ class Mailbox:
         self._next_frame = 0.0
         self._control: deque[bytes] = deque()
         self._health: bytes | None = None
-        self._alerts: deque[tuple[bytes, int]] = deque()  # with the alert's number, 0 for none
+        self._alerts: deque[_Kept] = deque()
         self._results: deque[bytes] = deque()
         self._video: VideoFrame | None = None
         self._farewell: bytes | None = None
+        self._parted = False  # the farewell was taken: nothing follows it
         self._waiting = 0  # bytes in the queues and places above
         self._sending = 0  # bytes of the unit that was taken last
 
@@ -110,15 +119,19 @@ class Mailbox:
         self._waiting += len(message) - len(self._health or b"")
         self._health = message
 
-    def put_alert(self, message: bytes, seq: int = 0) -> None:
-        """Queue a message that must not be lost; what is in its way goes: the picture, then the oldest results."""
+    def put_alert(self, message: bytes, seq: int = 0, instead: tuple[bytes, ...] | None = None) -> None:
+        """Queue a message that must not be lost; what is in its way goes: the picture, then the oldest results.
+
+        ``seq`` is the number of the first alert in it that has one. ``instead`` takes its place when hello is said
+        while it waits; left out: itself without a number, else nothing, for that comes from the disk.
+        """
         if self.overflow:
             return
         self._clear_way(message)
         if len(self._alerts) >= MAX_ALERTS or not self._fits(message):
             self.overflow = f"slow_consumer: {len(self._alerts)} alerts and {self._waiting} bytes waited for it"
             return
-        self._alerts.append((message, seq))
+        self._alerts.append(_Kept(message, seq, instead if instead is not None else () if seq else (message,)))
         self._waiting += len(message)
         self.cursor = max(self.cursor, seq)
 
@@ -162,17 +175,16 @@ class Mailbox:
 
         Alerts without a number stay: they cannot be read from the disk again.
         """
-        kept = deque(entry for entry in self._alerts if not entry[1])
-        first = next((seq for _, seq in self._alerts if seq), 0)
+        kept = deque(_Kept(message, 0, ()) for entry in self._alerts for message in entry.instead)
+        first = next((entry.seq for entry in self._alerts if entry.seq), 0)
         self._alerts, self._results, self._video = kept, deque(), None
         self._waiting = self._sum()
         self.stage, self.topics = "session", topics
         return first
 
     def silence(self) -> None:
-        """Leave out all that waits but the answers; nothing more comes in but them."""
+        """Leave out all that waits but the answers."""
         self.stage = "ending"
-        self.overflow = ""
         self._alerts, self._results, self._video, self._health = deque(), deque(), None, None
         while len(self._control) >= MAX_CONTROL:
             self._control.popleft()
@@ -187,18 +199,21 @@ class Mailbox:
 
     def _next(self) -> bytes | VideoFrame | None:
         unit: bytes | VideoFrame | None
+        if self._parted:
+            return None
         if self._control:
             return self._control.popleft()
         if self._health is not None:
             unit, self._health = self._health, None
         elif self._alerts:
-            unit = self._alerts.popleft()[0]
+            unit = self._alerts.popleft().message
         elif self._results:
             unit = self._results.popleft()
         elif self._video is not None:
             unit, self._video = self._video, None
         else:
             unit, self._farewell = self._farewell, None
+            self._parted = unit is not None
         return unit
 
     def _fits(self, body: bytes) -> bool:
@@ -223,7 +238,7 @@ class Mailbox:
         self.videos_dropped += 1
 
     def _sum(self) -> int:
-        messages = [*self._control, *(message for message, _ in self._alerts), *self._results]
+        messages = [*self._control, *(entry.message for entry in self._alerts), *self._results]
         return sum(map(len, messages)) + sum(map(_size, (self._health, self._video, self._farewell)))
 
 

@@ -38,7 +38,8 @@ class AlertLog(Protocol):
 
 
 class Replay:
-    """One session's. ``begin`` at the mailbox's cursor; ``step`` whenever there may be place for more.
+    """One session's. ``begin`` at the mailbox's cursor; ``step`` whenever there may be place for more; ``end`` when
+    it wants no alerts any more.
 
     The mailbox is set ``stale`` where the next alert is gone from the disk.
 
@@ -54,9 +55,12 @@ class Replay:
         self._due = 0.0
 
     def begin(self, now: float) -> None:
-        self._hub.hold(self._mailbox)
         self._running = True
         self.step(now)
+
+    def end(self) -> None:
+        """A page that is still being read is thrown away, unless a new replay began, which it then serves."""
+        self._running = False
 
     def step(self, now: float) -> None:
         """Ask for the next page, if one is due, or end."""
@@ -76,6 +80,8 @@ class Replay:
 
     def _on_page(self, page: Sequence[StoredAlert] | EdgeError) -> None:
         self._reading = False
+        if not self._running:
+            return
         if isinstance(page, EdgeError):
             self._due = time.monotonic() + RETRY_S
             logger.warning("missed alerts cannot be read now: %s", page)

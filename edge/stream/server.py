@@ -79,6 +79,7 @@ class StreamServer:
         self._settings = stream
         self._hub = hub
         self._publisher = publisher if publisher is not None else Publisher(hub)
+        self._outbox = outbox
         self._trust = trust if trust is not None else Trust()
         self._waker = Waker()
         self._publisher.notify = self._waker.wake
@@ -118,6 +119,9 @@ class StreamServer:
             raise
         now = time.monotonic()
         self._reload_at = now + RELOAD_S
+        bounds = self._outbox.bounds if self._outbox is not None else None
+        if bounds is not None:
+            self._hub.begin(bounds)
         diallers = [Dialler(backend, self._settings.heartbeat_s, now) for backend in self._backends]
         self._calls = Calls(diallers, self._clerk, self._selector, self._admit)
         self._selector.register(self._waker, selectors.EVENT_READ, self._on_wake)

@@ -108,12 +108,10 @@ class Session:
         except StreamError as error:
             self._end(str(error))
             return
-        if data is None:
-            return
-        if not data:
-            self._end("closed by the client" if not self.finishing else "closed")
-        elif not self.finishing and self._denied is None:
+        if data and not self.finishing and self._denied is None:
             self._take(data, now)
+        if self.transport.ended:  # with TLS that may come together with the last data
+            self._end("closed by the client" if not self.finishing else "closed")
 
     def check(self, now: float) -> None:
         """What time brings: too long without progress, without a login, without a sign of life."""
@@ -134,7 +132,9 @@ class Session:
         self.pump(now)
 
     def expire(self, now: float) -> None:
-        """It had its time to log in."""
+        """It had its time to log in; one whose end has begun already is told nothing new."""
+        if self.finishing or self._denied is not None:
+            return
         if self.dialogue is None:
             self._end("auth_timeout: no TLS handshake in time", at_fault=True)
         else:

@@ -27,7 +27,7 @@ class Transport(Protocol):
     """A connection's bytes. Every method raises StreamError when the connection is lost.
 
     ``blocked`` is set while the kernel takes no more bytes: whoever has more to send waits until it can be written to.
-    ``passed`` counts the bytes that the kernel took.
+    ``passed`` counts the bytes that the kernel took. ``ended`` is set when the peer has said that no more comes.
 
     Synchronization: one thread alone.
     """
@@ -35,6 +35,7 @@ class Transport(Protocol):
     socket: socket.socket
     blocked: bool
     passed: int
+    ended: bool
 
     def handshake(self) -> bool:
         """Go on with whatever comes before the first message; True when that is done."""
@@ -59,6 +60,7 @@ class Plain:
         self.socket = sock
         self.blocked = False
         self.passed = 0
+        self.ended = False
 
     def handshake(self) -> bool:
         return True
@@ -79,11 +81,13 @@ class Plain:
 
     def receive(self) -> bytes | None:
         try:
-            return self.socket.recv(READ_SIZE)
+            data = self.socket.recv(READ_SIZE)
         except (BlockingIOError, InterruptedError):
             return None
         except OSError as error:
             raise _lost(error) from error
+        self.ended = not data
+        return data
 
     def shut(self) -> bool:
         """Closing with input unread would reset the connection and lose what is on its way: this does not."""
@@ -104,10 +108,11 @@ class Encrypted:
         self.socket = sock
         self.blocked = False
         self.passed = 0
+        self.ended = False
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side)
         self._unsent = memoryview(b"")
-        self._shaken = self._ended = False
+        self._shaken = False
 
     def handshake(self) -> bool:
         while not self._shaken:
@@ -117,7 +122,7 @@ class Encrypted:
             except ssl.SSLWantReadError:
                 self._flush()
                 if not self._fill():
-                    if self._ended:
+                    if self.ended:
                         raise StreamError("it left during the TLS handshake") from None
                     return False
             except ssl.SSLError as error:
@@ -150,12 +155,12 @@ class Encrypted:
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLZeroReturnError:
-            self._ended = True
+            self.ended = True
         except ssl.SSLError as error:
             raise _refused(error) from error
         if parts:
             return b"".join(parts)
-        return b"" if self._ended else None
+        return b"" if self.ended else None
 
     def shut(self) -> bool:
         """TLS's own goodbye, then that of TCP."""
@@ -205,7 +210,7 @@ class Encrypted:
             return False
         except OSError as error:
             raise _lost(error) from error
-        self._ended = self._ended or not data
+        self.ended = self.ended or not data
         self._incoming.write(data)
         return bool(data)
 
