@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from itertools import product
+from itertools import combinations, product
 from typing import Any
 
 import pytest
@@ -58,6 +58,19 @@ def test_vector_is_read_whatever_the_pieces(vector: dict[str, Any], step: int | 
     assert reader.framing == vector["framing"]
     assert vector["byteorder"] in (None, reader.byteorder)
     assert reader.between_messages
+
+
+@pytest.mark.parametrize("vector", VECTORS["good"], ids=lambda vector: vector["name"])
+def test_vector_is_read_wherever_it_is_split(vector: dict[str, Any]) -> None:
+    """[EDGE-2-1] [EDGE-2-2] [EDGE-2-3] [EDGE-2-4] Every split point, and every two."""
+    data = bytes.fromhex(vector["hex"])
+    for first, second in combinations(range(len(data) + 1), 2):
+        if second - first > 6 and second != len(data):
+            continue  # a piece of the middle longer than a size and its neighbours shows nothing new
+        reader = MessageReader()
+        fed = (data[:first], data[first:second], data[second:])
+        messages = [message for piece in fed for message in reader.feed(piece)]
+        assert [(dict(message), message.jpeg) for message in messages] == expected(vector)
 
 
 @pytest.mark.parametrize("step", STEPS)
