@@ -58,6 +58,7 @@ export class Connection {
   private readonly reader = new MessageReader();
   private state: State = 'welcome';
   private paused = false;
+  private stalledAt: number | undefined; // since then the socket was not read, over several pauses perhaps
   private welcome!: Welcome;
   private terms: LoginTerms | undefined; // of a login whose proof is awaited
   private maxInbound = 4096;
@@ -96,13 +97,16 @@ export class Connection {
     return true;
   }
 
-  /** Stops reading; longer than `pauseMs` ends the connection, since the device would. */
+  /** Stops reading; a socket unread for longer than `pauseMs` ends the connection, since the device would. */
   pause(): void {
     if (this.paused || this.state === 'closed') return;
     this.paused = true;
     this.socket.pause();
     const { pauseMs } = this.settings.timing;
-    this.within('the alert handler did not catch up', pauseMs, BehindError);
+    this.stalledAt ??= performance.now();
+    clearTimeout(this.deadline);
+    const behind = new BehindError(`the alert handler did not catch up in ${pauseMs / 1_000} s`);
+    this.deadline = setTimeout(() => this.end(behind), this.stalledAt + pauseMs - performance.now());
   }
 
   /** Reads on, beginning with what had come already. */
@@ -137,7 +141,7 @@ export class Connection {
       for (let count = 0; count < BATCH; count++) {
         if (this.paused || this.state === 'closed') return;
         const message = this.reader.next();
-        if (!message) return void this.socket.resume();
+        if (!message) return this.readSocket();
         this.take(message);
       }
       this.socket.pause();
@@ -145,6 +149,12 @@ export class Connection {
     } catch (error) {
       this.end(error as Error);
     }
+  }
+
+  /** All that had come is taken. */
+  private readSocket(): void {
+    this.stalledAt = undefined;
+    this.socket.resume();
   }
 
   private take(message: RawMessage): void {
@@ -209,9 +219,10 @@ export class Connection {
   }
 
   /** Ends the connection unless the next step of its life comes in time. */
-  private within(reason: string, ms = this.settings.timing.connectMs, Kind = ConnectionError): void {
+  private within(reason: string): void {
+    const { connectMs } = this.settings.timing;
     clearTimeout(this.deadline);
-    this.deadline = setTimeout(() => this.end(new Kind(`${reason} in ${ms / 1_000} s`)), ms);
+    this.deadline = setTimeout(() => this.end(new ConnectionError(`${reason} in ${connectMs / 1_000} s`)), connectMs);
   }
 
   /** The heartbeat, and its end. */

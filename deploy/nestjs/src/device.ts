@@ -24,7 +24,7 @@ export interface DeviceHandlers {
   status?(status: EdgeStatus): void;
 }
 
-const DEFAULT_TOPICS: Topic[] = ['alerts', 'detections', 'health'];
+const CONSUMER = /^[A-Za-z0-9._-]{1,64}$/;
 const DETECTIONS_WAITING = 64;
 const ALERTS_WAITING = 256;
 const COMMAND_MS = 10_000;
@@ -57,7 +57,10 @@ export class EdgeDevice {
     private readonly shared: Pick<EdgeOptions, 'cursors' | 'giveUp'> = {},
   ) {
     this.id = options.deviceId;
-    this.topics = new Set(options.subscribe ?? DEFAULT_TOPICS);
+    this.topics = new Set(handledBy(handlers).filter((topic) => options.subscribe?.includes(topic) ?? true));
+    if (options.consumer !== undefined && !CONSUMER.test(options.consumer)) {
+      throw new EdgeError(`consumer "${options.consumer}" must be 1 to 64 letters, digits, dots, dashes or underscores`);
+    }
     if (this.resumes && !shared.cursors) throw new EdgeError(`device "${this.id}" needs a cursor store for its alerts`);
     const backoff = (): Backoff => new Backoff(options.random);
     const warn = (what: string) => (error: unknown) => this.warn(`the ${what} handler failed: ${reasonOf(error)}`);
@@ -293,4 +296,10 @@ export class EdgeDevice {
     this.ready = false;
     this.tell({ deviceId: this.id, event: 'stopped' });
   }
+}
+
+/** A device is asked for nothing that nobody handles. */
+function handledBy({ alert, detection, frame, health }: DeviceHandlers): Topic[] {
+  const handled = { alerts: alert, detections: detection, frames: frame, health };
+  return (Object.keys(handled) as Topic[]).filter((topic) => handled[topic]);
 }

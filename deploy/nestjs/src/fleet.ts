@@ -1,5 +1,6 @@
 import { EdgeDevice, type DeviceHandlers } from './device';
 import { EdgeError } from './errors';
+import type { Topic } from './messages';
 import type { DeviceOptions, EdgeOptions } from './options';
 import type { EdgeStatus } from './status';
 
@@ -24,19 +25,15 @@ export class Fleet {
   }
 
   /** Begins to connect to the devices of the options. */
-  start(topics?: (options: DeviceOptions) => DeviceOptions['subscribe']): void {
+  start(topics: (options: DeviceOptions) => Topic[]): void {
     for (const own of this.#options.devices ?? []) this.add(own, topics);
   }
 
-  add(own: DeviceOptions, topics?: (options: DeviceOptions) => DeviceOptions['subscribe']): EdgeDevice {
+  add(own: DeviceOptions, topics: (options: DeviceOptions) => Topic[]): EdgeDevice {
     const options = { ...this.#options.defaults, ...own };
     if (this.byId.has(options.deviceId)) throw new EdgeError(`device "${options.deviceId}" is there already`);
-    const subscribe = topics?.(options) ?? options.subscribe;
-    const device: EdgeDevice = new EdgeDevice(
-      { ...options, ...(subscribe && { subscribe }) },
-      this.handlers(() => device),
-      this.#options,
-    );
+    const wanted = { ...options, subscribe: topics(options) };
+    const device: EdgeDevice = new EdgeDevice(wanted, this.handlers(() => device), this.#options);
     this.byId.set(device.id, device);
     device.start();
     return device;

@@ -17,7 +17,10 @@ export interface DeviceOptions {
   auth?: { keyId: string; secret: string };
   /** Never send a byte: for listeners without login and devices that know no hello. Nothing is resumed then. */
   plain?: boolean;
-  /** Default: alerts, detections and health. `frames` opens a second connection, so that pictures delay no alert. */
+  /**
+   * Of what has a handler, only this; with EdgeStreams the default is alerts, detections and health. `frames` opens a
+   * second connection, so that pictures delay no alert.
+   */
   subscribe?: Topic[];
   frames?: FrameWishes;
   /** A name of this application's: the device keeps alerts for it, up to its limits, until they are acknowledged. */

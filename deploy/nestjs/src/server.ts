@@ -1,3 +1,4 @@
+import { Logger } from '@nestjs/common';
 import { type CustomTransportStrategy, Server } from '@nestjs/microservices';
 import { isObservable, lastValueFrom } from 'rxjs';
 
@@ -26,6 +27,7 @@ export class EdgeTransport extends Server<Record<string, never>> implements Cust
   override transportId = Symbol('preact-edge');
   /** Nest 12: failures come here, where they count, and are not only logged. */
   override readonly propagatesEventHandlerErrors = true;
+  protected override readonly logger = new Logger(EdgeTransport.name);
   private readonly fleet: Fleet;
   private readonly log = new StatusLog(this.logger);
 

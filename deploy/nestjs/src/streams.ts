@@ -4,7 +4,7 @@ import { type Observable, Subject } from 'rxjs';
 import type { DeviceHandlers, EdgeDevice } from './device';
 import { EdgeError } from './errors';
 import { Fleet, StatusLog } from './fleet';
-import type { Alert, DetectionResult, Health, VideoFrame } from './messages';
+import type { Alert, DetectionResult, Health, Topic, VideoFrame } from './messages';
 import type { DeviceOptions, EdgeOptions } from './options';
 import type { EdgeStatus } from './status';
 
@@ -67,7 +67,7 @@ export class EdgeStreams implements OnApplicationBootstrap, OnModuleDestroy {
 
   /** Begins to connect to one more device. */
   add(options: DeviceOptions): EdgeDevice {
-    return this.fleet.add(options);
+    return this.fleet.add(options, topics);
   }
 
   /** Lets the alert in hand finish, and hangs up. */
@@ -77,7 +77,7 @@ export class EdgeStreams implements OnApplicationBootstrap, OnModuleDestroy {
 
   /** Nest calls it when every module is ready; without Nest, call it yourself. */
   onApplicationBootstrap(): void {
-    this.fleet.start();
+    this.fleet.start(topics);
   }
 
   /** Nest calls it at the end, while databases are still there; the streams end with it. */
@@ -104,4 +104,8 @@ export class EdgeStreams implements OnApplicationBootstrap, OnModuleDestroy {
     await this.onAlert?.(message, { device, attempt });
     this.alerts.next({ deviceId: device.id, message });
   }
+}
+
+function topics(options: DeviceOptions): Topic[] {
+  return options.subscribe ?? ['alerts', 'detections', 'health'];
 }

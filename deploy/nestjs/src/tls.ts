@@ -31,7 +31,7 @@ const KEEPALIVE_MS = 10_000;
 /** Connects, and over TLS makes sure of the device before a byte is sent to it. */
 export async function dial(target: Target, timeoutMs: number, signal: AbortSignal): Promise<net.Socket> {
   signal.throwIfAborted();
-  const socket = target.tls ? tls.connect(tlsSettings(target, target.tls)) : net.connect(tcpSettings(target));
+  const socket = open(target);
   const abort = (): void => void socket.destroy(new ConnectionError('no answer', 'ETIMEDOUT'));
   const late = setTimeout(abort, timeoutMs);
   signal.addEventListener('abort', abort);
@@ -59,6 +59,14 @@ export function deviceOf(names: string | undefined): string | undefined {
 }
 
 const DEVICE_URI = 'urn:preact-edge:device:';
+
+function open(target: Target): net.Socket {
+  try {
+    return target.tls ? tls.connect(tlsSettings(target, target.tls)) : net.connect(tcpSettings(target));
+  } catch (error) {
+    throw explain(error, target); // a certificate that is none, for example
+  }
+}
 
 function tcpSettings(target: Target): net.TcpNetConnectOpts {
   const { host, port } = target;

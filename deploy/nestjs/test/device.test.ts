@@ -259,6 +259,21 @@ test('a handler that is a little behind makes pauses and keeps the connection', 
   assert.equal(server.connections, 1);
 });
 
+test('many short pauses, in which the socket is never read, count as one long one', async () => {
+  const server = await scripted();
+  for (let number = 1; number <= 60; number++) server.store(); // come in one piece
+  const given: number[] = [];
+  const client = new Client(server, undefined, { start: 'oldest', alertQueue: 4, timing: { pauseMs: 300 } }, {
+    alert: async (alert) => {
+      await sleep(20);
+      given.push(alert.seq ?? 0);
+    },
+  });
+  assert.match(await client.lost(), /did not catch up/);
+  await waitUntil(() => given.length === 60, 'all given', 30_000);
+  assert.deepEqual(given, upTo(60));
+});
+
 test('results for a slow handler are dropped and counted, the oldest first, while alerts go on', async () => {
   const server = await scripted();
   let release = (): void => undefined;
@@ -445,6 +460,10 @@ test('stop while nobody answers, and twice', async () => {
   await Promise.all([client.edge.stop(), client.edge.stop()]);
 });
 
-test('alerts need a cursor store', () => {
-  assert.throws(() => new EdgeDevice({ deviceId: 'edge-01' }, {}), /needs a cursor store/);
+test('options that cannot work are refused at once', () => {
+  const alert = (): void => undefined;
+  assert.throws(() => new EdgeDevice({ deviceId: 'edge-01' }, { alert }), /needs a cursor store/);
+  assert.throws(() => new EdgeDevice({ deviceId: 'edge-01', consumer: 'a b' }, {}), /consumer "a b" must be/);
+  assert.throws(() => new EdgeDevice({ deviceId: 'edge-01', auth: { keyId: 'k', secret: 'short' } }, {}), /hexadecimal/);
+  new EdgeDevice({ deviceId: 'edge-01' }, { detection: alert });
 });

@@ -1,7 +1,7 @@
 import { strict as assert } from 'node:assert';
 import { test } from 'node:test';
 
-import { type ByteOrder, detect, encode, type Framing, MAX_JPEG, MAX_JSON, MessageReader, ProtocolError, type RawMessage } from '../src';
+import { type ByteOrder, detect, encode, type Framing, isServerMessage, MAX_JPEG, MAX_JSON, MessageReader, ProtocolError, type RawMessage } from '../src';
 import { chop, randomFrom, vectors } from './support';
 
 interface Vector {
@@ -95,6 +95,22 @@ for (const [framing, order] of FORMS) {
     for (const most of [20_000, 3]) assert.deepEqual(readAll(chop(Buffer.concat(parts), random, most)), sent);
   });
 }
+
+test('a whole session, both sides', () => {
+  const lines = vectors('session.json') as Array<{ from: string; hex: string; message: { type: string } }>;
+  for (const side of ['device', 'client']) {
+    const said = lines.filter(({ from }) => from === side);
+    assert.deepEqual(readAll(said.map(({ hex }) => Buffer.from(hex, 'hex'))), said.map(({ message }) => message));
+    for (const { hex, message } of said) {
+      if (!/2e30[,}2c7d]/.test(hex)) assert.equal(encode(message, 'length').toString('hex'), hex); // no 7.0 from JavaScript
+    }
+  }
+});
+
+test('every message of the specification is of a known type', () => {
+  const messages = Object.values(vectors('messages.json') as Record<string, { type: string }>);
+  assert.deepEqual(messages.filter((message) => !isServerMessage(message)), []);
+});
 
 test('every size that a welcome can have tells its byte order', () => {
   for (let size = 2; size < 65536; size++) {
