@@ -141,7 +141,7 @@ class Listener(Settings, frozen=True):
     name: Annotated[
         str,
         Meta(
-            pattern="^[A-Za-z0-9._-]{0,64}$",
+            pattern="^[A-Za-z0-9._-]{0,64}\\Z",
             description="Name of the listener in logs and logins; empty: `listener-1` for the first, and so on.",
         ),
     ] = ""

@@ -3,35 +3,43 @@
 from __future__ import annotations
 
 import contextlib
+import hmac
 import json
 import os
+import secrets
 import socket
+import ssl
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from edge.config import Listener, Stream, Video
+from edge.config import Outbox as OutboxSettings
 from edge.geometry import Box
+from edge.outbox.outbox import Outbox
 from edge.stream.answers import Answers
 from edge.stream.desk import Desk
 from edge.stream.dialogue import Services
 from edge.stream.hub import Hub
 from edge.stream.mailbox import Form
+from edge.stream.publisher import Publisher
 from edge.stream.reception import Reception, Trust
 from edge.stream.server import StreamServer
 from edge.stream.session import Session
 from edge.stream.transport import prepare
 from edge.types import Alert, Detection, Frame, Latency, Result, VideoFrame
-from edge.wire.framing import ByteOrder
+from edge.wire.framing import ByteOrder, Framing
 from edge.wire.messages import AlertsMode, Identity, Terms
 from tests.support import wait_until
 
 IDENTITY = Identity("edge-01", "main")
 PERSON = Detection(0, "person", 0.92, Box(412.0, 133.5, 563.25, 590.0))
+HELLO: dict[str, Any] = {"type": "hello", "protocol": 1}
 
 
 def make_alert(number: int = 1) -> Alert:
@@ -89,6 +97,20 @@ class Served:
         client.socket.recv(1, socket.MSG_PEEK)  # its welcome is there
         return client
 
+    def talker(self, listener: int = 0, **options: Any) -> Talker:
+        """A client that has read its welcome."""
+        return Talker(self.server.addresses[listener], **options)
+
+    def session(self, listener: int = 0, **hello: Any) -> Talker:
+        """A client that has said hello with these fields."""
+        client = self.talker(listener)
+        try:
+            client.hello(**hello)
+        except BaseException:
+            client.close()
+            raise
+        return client
+
 
 @contextlib.contextmanager
 def serving(
@@ -107,6 +129,56 @@ def serving(
 
 
 @dataclass
+class Keeping(Served):
+    """A running server with a real outbox behind it."""
+
+    publisher: Publisher
+    outbox: Outbox
+
+    def publish(self, *numbers: int) -> None:
+        """A look with an alert for each of these, in their order."""
+        for number in numbers:
+            self.publisher.publish_result(make_result(number, make_alert(number)))
+
+    def stored(self, *numbers: int) -> None:
+        """As publish, until they are on disk and were sent."""
+        before = self.outbox.bounds
+        assert before is not None
+        self.publish(*numbers)
+        wait_until(lambda: self.outbox.bounds and self.outbox.bounds.next_seq == before.next_seq + len(numbers))
+        wait_until(lambda: self.publisher.check() is None)
+
+
+@contextlib.contextmanager
+def keeping(
+    folder: Path,
+    *listeners: Listener,
+    outbox: OutboxSettings | None = None,
+    slow_s: float = 5.0,
+    alerts: AlertsMode = "separate",
+    parts: dict[str, Any] | None = None,
+    **limits: Any,
+) -> Iterator[Keeping]:
+    """A server whose alerts are stored in ``folder``, with a commit that may take ``slow_s``."""
+    hub = Hub(IDENTITY, alerts)
+    store = Outbox(
+        folder,
+        outbox or OutboxSettings(),
+        on_stored=lambda batch: publisher.on_stored(batch),
+        synchronised=lambda: False,
+        machine_id="this",
+    )
+    publisher = Publisher(hub, store, slow_s)
+    store.start()
+    try:
+        parts = {"hub": hub, "publisher": publisher, "outbox": store} | (parts or {})
+        with serving(*listeners, alerts=alerts, parts=parts, **limits) as served:
+            yield Keeping(served.hub, served.server, publisher, store)
+    finally:
+        store.close()
+
+
+@dataclass
 class Gate:
     """Lets everybody in."""
 
@@ -119,12 +191,14 @@ class Gate:
         """There is always a place."""
 
 
-def make_session(sock: socket.socket, hub: Hub, *, video: bool = False, now: float = 0.0) -> Session:
+def make_session(
+    sock: socket.socket, hub: Hub, *, framing: Framing = "length", video: bool = False, now: float = 0.0
+) -> Session:
     """A session of the plain stream on a socket of one's own, with no thread behind it."""
     prepare(sock)
     desk = Desk("unused", lambda _: None)
     services = Services(hub, Video, None, dict, Answers({}, desk), desk)
-    gate = Gate(Terms("test", "none", 4.0), Form("length", "big", video))
+    gate = Gate(Terms("test", "none", 4.0), Form(framing, "big", video))
     return Reception(services, Trust(), lambda: None).receive(gate, sock, ("127.0.0.1", 1), now)
 
 
@@ -141,14 +215,18 @@ class PlainClient:
         framing: str = "length",
         byteorder: ByteOrder = "big",
         receive_buffer: int | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.framing, self.byteorder = framing, byteorder
+        self.tls = tls is not None
         self.socket = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(10)
         try:
             self.socket.connect(address)
+            if tls is not None:
+                self.socket = tls.wrap_socket(self.socket)
         except OSError:
             self.socket.close()
             raise
@@ -195,6 +273,115 @@ class PlainClient:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+T = TypeVar("T")
+
+
+class Talker(PlainClient):
+    """A client that says hello and more, still written by hand; its welcome is read. ``passed`` is what came before
+    hello_ok."""
+
+    def __init__(self, address: tuple[str, int], **options: Any) -> None:
+        super().__init__(address, **options)
+        self.passed: list[dict[str, Any]] = []
+        try:
+            self.welcome = self.read()
+        except BaseException:
+            self.close()
+            raise
+
+    def frame(self, message: dict[str, Any] | bytes) -> bytes:
+        text = message if isinstance(message, bytes) else json.dumps(message).encode()
+        return text + b"\n" if self.framing == "newline" else len(text).to_bytes(4, self.byteorder) + text
+
+    def send(self, *messages: dict[str, Any] | bytes) -> None:
+        """All of them in one write."""
+        self.socket.sendall(b"".join(map(self.frame, messages)))
+
+    def hello(self, **fields: Any) -> dict[str, Any]:
+        """Say hello; the hello_ok."""
+        self.send(HELLO | fields)
+        return self.until("hello_ok", self.passed)
+
+    def log_in(self, secret: str, key_id: str = "backend-1", **changes: str) -> dict[str, Any]:
+        """The auth of a hello; ``changes`` replace what goes into the mac."""
+        parts = {
+            "label": "preact-edge-v1 client",
+            "key_id": key_id,
+            "device_id": self.welcome["device_id"],
+            "listener": f"{'tls' if self.tls else 'tcp'}:{self.welcome['protocol']['listener']}",
+            "server_nonce": self.welcome["protocol"]["nonce"],
+            "client_nonce": secrets.token_hex(32),
+        } | changes
+        self.proof = self._mac(secret, parts | {"label": "preact-edge-v1 server"})
+        return {"key_id": key_id, "nonce": parts["client_nonce"], "mac": self._mac(secret, parts)}
+
+    def _mac(self, secret: str, parts: dict[str, str]) -> str:
+        return hmac.new(bytes.fromhex(secret), "\0".join(parts.values()).encode(), "sha256").hexdigest()
+
+    def until(self, kind: str, passed: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+        """The next message of that type; what comes before it goes into ``passed``. An error in its place fails."""
+        while (message := self.read())["type"] != kind:
+            assert message["type"] != "error", message
+            if passed is not None:
+                passed.append(message)
+        return message
+
+    def ask(self, command: str, command_id: str = "1", **args: Any) -> dict[str, Any]:
+        """Give a command; its answer."""
+        self.send({"type": "command", "id": command_id, "cmd": command, "args": args})
+        while (answer := self.until("command_result"))["id"] != command_id:
+            pass
+        return answer
+
+    def round_trip(self) -> list[dict[str, Any]]:
+        """What came before the answer to a ping: after it the device has dealt with all that was sent."""
+        passed: list[dict[str, Any]] = []
+        mark = secrets.randbelow(1 << 40)
+        self.send({"type": "ping", "t": mark})
+        while (message := self.read()) != {"type": "pong", "t": mark}:
+            passed.append(message)
+        return passed
+
+    def alerts(self, count: int) -> list[dict[str, Any]]:
+        """The next so many, all else left out."""
+        return [self.until("alert") for _ in range(count)]
+
+    def seqs(self, count: int) -> list[int]:
+        return [alert["seq"] for alert in self.alerts(count)]
+
+    def end(self) -> list[dict[str, Any]]:
+        """All up to the end of the stream, or of the connection."""
+        messages: list[dict[str, Any]] = []
+        with contextlib.suppress(EOFError, ConnectionError):
+            while True:
+                messages.append(self.read())
+        return messages
+
+
+def in_thread(work: Callable[[], T]) -> Callable[[], T]:
+    """Begin the work in a thread; calling what is returned waits for it and gives its result."""
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except BaseException as error:  # noqa: BLE001 - raised again by whoever waits
+            errors.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+
+    def wait() -> T:
+        thread.join(60)
+        assert not thread.is_alive()
+        if errors:
+            raise errors[0]
+        return results[0]
+
+    return wait
 
 
 @contextlib.contextmanager

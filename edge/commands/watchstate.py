@@ -24,6 +24,7 @@ from edge.stream.client import (
     Welcome,
 )
 from edge.stream.clientmessages import Component
+from edge.stream.clientmessages import printable as clean
 
 KEPT_ALERTS = 50
 SECONDS = 60  # of rates and latencies that are kept, one value each
@@ -204,8 +205,3 @@ def span(seconds: float) -> str:
         if seconds >= length:
             return f"{int(seconds // length)} {unit}"
     return f"{max(0, int(seconds))} s"
-
-
-def clean(text: str) -> str:
-    """Text without control characters: a name must not steer the terminal."""
-    return "".join(char if char.isprintable() else "?" for char in text)

@@ -122,7 +122,7 @@ class Screen:
             return Text(f"○ {clean(state.lost.reason)}; trying again {again}", style="bold red")
         if state.connected is None:
             return Text("○ connecting ...", style="yellow")
-        text = Text("● connected ", style="green").append(span(now - state.connected_at))
+        text = Text().append(f"● connected {span(now - state.connected_at)}", style="green")
         facts = [state.connected.encryption or "not encrypted"]
         if state.session is not None:
             facts += [f"as {clean(state.session.role)}", f"session {clean(state.session.session)[:8]}"]
@@ -167,7 +167,7 @@ class Screen:
         values = self.state.latencies.all()
         if not values:
             return Text("-")
-        numbers = f"{median(values):.1f} ms median, {max(values):.0f} most"
+        numbers = f"{median(values):.1f} ms median, {max(values):.0f} worst"
         width = min(WIDEST_CHART, self._console.width - 20 - len(numbers))
         chart = sparkline(self.state.latencies.medians(now, width)) if width > 5 else ""
         return Text(f"{numbers}  ").append(chart, style="cyan")

@@ -1,4 +1,4 @@
-"""What each command takes; the specification is docs/protocol.md, section 7."""
+"""What each command takes; the specification is docs/protocol.md, section 10."""
 
 from __future__ import annotations
 

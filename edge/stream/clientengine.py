@@ -114,7 +114,9 @@ class Engine:
 
     def _consider_pause(self, now: float) -> None:
         was, self.paused = self.paused, True
-        self.paused = self._inbox.full  # asked after it was set: who takes something from now on wakes this thread
+        self.paused = self._inbox.full(
+            asking=self.outgoing.asking
+        )  # asked after it was set: who takes something from now on wakes this thread
         if self.paused and not was:
             self._paused_at = now
 

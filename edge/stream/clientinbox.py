@@ -11,7 +11,8 @@ from edge.errors import EdgeError
 from edge.stream.clientmessages import Event
 from edge.stream.cursor import Cursor
 
-MAX_KEPT = 256  # alerts and all else that is never dropped: at so many, reading pauses
+MAX_KEPT = 256  # alerts and all else that is never dropped: at so many, reading pauses, ...
+MAX_ASKING = 4096  # ... or at so many while a command waits for its answer, which may stand behind them
 MAX_RESULTS = 64  # detection results: the oldest is dropped and counted
 MAX_FRAMES = 4  # pictures, 8 MiB at most each: the oldest is dropped and counted
 
@@ -43,11 +44,10 @@ class Inbox:
         self.results_dropped = 0
         self.frames_dropped = 0
 
-    @property
-    def full(self) -> bool:
+    def full(self, *, asking: bool = False) -> bool:
         """Nothing more should be read; what a read brought already may still be put."""
         with self._changed:
-            return len(self._kept) >= MAX_KEPT
+            return len(self._kept) >= (MAX_ASKING if asking else MAX_KEPT)
 
     def put(self, event: Event | None, cursor: Cursor | None = None) -> None:
         """Leave what is never dropped."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from edge.errors import ConfigError, ProtocolError, StreamError
 from edge.stream.clientdialogue import Dialogue, Wish
 from edge.stream.clientlink import AddressInfo, Backoff, Link
-from edge.stream.clientmessages import Connected, Event, HelloOk
+from edge.stream.clientmessages import Connected, Event, HelloOk, printable
 from edge.stream.clienttls import Tls
 from edge.wire.requests import encode_request
 
@@ -68,7 +68,7 @@ class Line:
             yield Connected(host, port, link.encryption)
         if link.ended:
             goodbye = self.dialogue.goodbye if self.dialogue is not None else None
-            raise Closed(f"the device said goodbye: {goodbye.reason}" if goodbye else "closed by the device")
+            raise Closed(f"the device said goodbye: {printable(goodbye.reason)}" if goodbye else "closed by the device")
 
     def tend(self, now: float, *, deaf: bool = False) -> None:
         """Look at the clock: pings, and StreamError where the device is silent for too long."""

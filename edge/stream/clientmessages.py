@@ -1,20 +1,26 @@
 """What a device says, as typed values: the messages of the protocol and what happens to the connection.
 
-The specification of the messages is docs/protocol.md, sections 4 and 6. Fields that this version does not know are
+The specification of the messages is docs/protocol.md, section 4. Fields that this version does not know are
 ignored and stay in ``raw``; a type that it does not know is given as the ``Message`` that came.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 from msgspec.structs import force_setattr
 
 from edge.errors import ProtocolError, StreamError
 from edge.wire.framing import Message
+from edge.wire.requests import MAX_SEQ, Seq
+
+
+def printable(text: str) -> str:
+    """Text without control characters: what a device says must not steer a terminal."""
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 class FromDevice(Struct, frozen=True, kw_only=True):
@@ -50,7 +56,7 @@ class Resumed(Struct, frozen=True, kw_only=True):
     """From which alert on the session is complete: ``start`` is the number of the first one that follows."""
 
     status: Literal["ok", "gap", "reset"]
-    start: int = field(name="from")
+    start: Annotated[int, Meta(ge=1, le=MAX_SEQ)] = field(name="from")
     missed: int = 0
 
 
@@ -108,7 +114,7 @@ class Alert(FromDevice, frozen=True):
     replay: bool = False
     age_s: float = 0.0
     stream: str = ""
-    seq: int | None = None
+    seq: Seq | None = None
 
 
 class LatencyMs(Struct, frozen=True, kw_only=True):
@@ -223,7 +229,7 @@ class Refused(StreamError):
     """The device ended the connection with an error; ``code`` is one of the protocol's fatal codes."""
 
     def __init__(self, code: str, message: str) -> None:
-        super().__init__(f"the device refused: {message} ({code})")
+        super().__init__(f"the device refused: {printable(message)} ({printable(code)})")
         self.code = code
 
 
@@ -235,7 +241,7 @@ class CommandFailed(StreamError):
     """The device did not do what a command asked; ``code`` says why in one word."""
 
     def __init__(self, code: str, message: str) -> None:
-        super().__init__(f"{message or 'the command failed'} ({code})")
+        super().__init__(f"{printable(message) or 'the command failed'} ({printable(code)})")
         self.code = code
 
 

@@ -56,6 +56,12 @@ class Outgoing:
                 self._commands[command.id] = pending
         return pending
 
+    @property
+    def asking(self) -> bool:
+        """Whether a command waits for its answer."""
+        with self._lock:
+            return bool(self._commands)
+
     def forget(self, command: Command) -> None:
         """Wait for the answer no longer."""
         with self._lock:

@@ -204,8 +204,7 @@ class Hub:
     def show(self, mailbox: Mailbox, look: Look | None, max_fps: float | None) -> None:
         """Set how this client's pictures are to be; None is: as the settings say."""
         with self._lock:
-            mailbox.look = look
-            mailbox.frame_interval = 1 / max_fps if max_fps else 0.0
+            mailbox.show(look, 1 / max_fps if max_fps else 0.0)
 
     def replay(self, mailbox: Mailbox, page: Sequence[StoredAlert], now: float) -> bool:
         """Leave alerts from the disk; False when the first is not the next one. ``now`` is Unix time."""

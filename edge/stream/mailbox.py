@@ -77,7 +77,7 @@ class Mailbox:
         self.cursor = 0
         self.live = False
         self.look: Look | None = None
-        self.frame_interval = 0.0
+        self._frame_interval = 0.0
         self._next_frame = 0.0
         self._control: deque[bytes] = deque()
         self._health: bytes | None = None
@@ -96,6 +96,10 @@ class Mailbox:
         if self.stage == "plain":
             return topic != "health"
         return self.stage == "session" and topic in self.topics
+
+    def show(self, look: Look | None, interval: float) -> None:
+        """Set how pictures are to be, and how many seconds apart at least."""
+        self.look, self._frame_interval, self._next_frame = look, interval, 0.0
 
     @property
     def alerts_waiting(self) -> int:
@@ -155,7 +159,8 @@ class Mailbox:
         """
         if self.overflow or video.look != self.look or now < self._next_frame:
             return
-        self._next_frame = max(self._next_frame + self.frame_interval, now) if self.frame_interval else 0.0
+        in_step = now - self._next_frame < self._frame_interval  # else a new count, after a pause
+        self._next_frame = (self._next_frame if in_step else now) + self._frame_interval
         if self._video is not None:
             self._drop_video()
         if not self._fits(video.jpeg):

@@ -743,3 +743,44 @@ def test_the_reader_is_told_what_broke_the_thread(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(clientengine, "resolve", broken)
     with Subscriber("127.0.0.1", 1) as client, pytest.raises(RuntimeError, match="a bug"):
         next(client)
+
+
+def test_a_command_is_answered_while_many_alerts_wait() -> None:
+    total = 3 * MAX_KEPT
+
+    def device(caller: Caller) -> None:
+        caller.accept()
+        caller.send(*[alert(seq, message="x" * 500) for seq in range(1, total + 1)])
+        asked = caller.hear()
+        caller.send({"type": "command_result", "id": asked["id"], "ok": True, "result": 5})
+        caller.wait_for_end()
+
+    with scripted(device) as peer, Subscriber(*peer.address) as client:
+        of(Alert, client, 1)
+        wait_until(lambda: client._engine.paused)
+        assert client.command("get_status") == 5
+        assert [found.seq for found in of(Alert, client, total - 1)] == list(range(2, total + 1))
+
+
+@pytest.mark.parametrize("seq", [2**60, -1, 1.5, True, "1"])
+def test_a_number_that_is_none_moves_no_cursor(seq: Any) -> None:
+    def device(caller: Caller) -> None:
+        caller.accept()
+        caller.send(alert(None, event_uid="odd") | {"seq": seq, "stream": STREAM}, alert(1))
+        caller.wait_for_end()
+
+    store = Kept()
+    with scripted(device) as peer, Subscriber(*peer.address, cursor=store) as client:
+        assert of(Alert, client, 1)[0].seq == 1
+        client.take(0)
+    assert store.numbers == [0, 1]
+
+
+def test_what_a_device_says_cannot_steer_a_terminal() -> None:
+    def device(caller: Caller) -> None:
+        caller.accept()
+        caller.send({"type": "error", "code": "bad_json", "message": "\x1b[2Jno\nway", "fatal": True})
+        caller.wait_for_end()
+
+    with scripted(device) as peer, Subscriber(*peer.address) as client:
+        assert str(until(Lost, client)[-1]).startswith("the device refused: ?[2Jno?way (bad_json)")
