@@ -20,8 +20,8 @@ const print = (file: number, line: object): void => void writeSync(file, `${JSON
 const device = new EdgeDevice(
   { deviceId, host, port: Number(port), subscribe: ['alerts'], consumer: 'chaos-node', start: 'oldest' },
   {
-    alert: ({ stream, seq, event_uid, state, durable, replay }) => {
-      print(1, { stream, seq, event_uid, state, durable, replay });
+    alert: ({ stream, seq, event_uid, alert_id, state, durable, replay }) => {
+      print(1, { stream, seq, event_uid, alert_id, state, durable, replay });
     },
     status: (status) => print(2, status),
   },
