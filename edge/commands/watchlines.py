@@ -7,9 +7,9 @@ import time
 
 import msgspec
 
-from edge.commands.watchstate import DeviceState, clean, describe, seen, span, status
+from edge.commands.watchstate import DeviceState, describe, seen, span, status
 from edge.stream.client import Alert, Connected, DetectionResult, Event, Health, HelloOk, Lost, Message, Welcome
-from edge.stream.clientmessages import FromDevice
+from edge.stream.clientmessages import FromDevice, printable
 
 
 class JsonLines:
@@ -21,7 +21,7 @@ class JsonLines:
             sys.stdout.buffer.write(msgspec.json.encode(dict(raw)) + b"\n")
             sys.stdout.buffer.flush()
         elif isinstance(event, Lost):
-            print(f"preact-edge: {event}", file=sys.stderr, flush=True)
+            print(f"preact-edge: {printable(str(event))}", file=sys.stderr, flush=True)
         elif not isinstance(event, Connected) and (text := describe(event)):
             print(f"preact-edge: {text}", file=sys.stderr, flush=True)
 
@@ -44,10 +44,10 @@ class PlainLines:
             encryption = f", {event.encryption}" if event.encryption else ""
             self._say(f"connected to {event.host} port {event.port}{encryption}")
         elif isinstance(event, Lost):
-            print(f"preact-edge: {clean(str(event))}", file=sys.stderr, flush=True)
+            print(f"preact-edge: {printable(str(event))}", file=sys.stderr, flush=True)
         elif isinstance(event, Welcome):
-            camera = f", camera {clean(event.camera_id)}" if event.camera_id else ""
-            self._say(f"device {clean(event.device_id)}{camera}")
+            camera = f", camera {printable(event.camera_id)}" if event.camera_id else ""
+            self._say(f"device {printable(event.device_id)}{camera}")
         elif isinstance(event, HelloOk):
             self._begin(event)
         elif isinstance(event, Health):
@@ -63,17 +63,17 @@ class PlainLines:
         """Nothing happens by itself."""
 
     def _begin(self, hello: HelloOk) -> None:
-        self._say(f"session as {clean(hello.role)}, camera {clean(hello.camera_id)}")
+        self._say(f"session as {printable(hello.role)}, camera {printable(hello.camera_id)}")
         if notice := self._state.notice(time.monotonic()):
             self._say(notice)
 
     def _take_health(self, event: Health) -> None:
         """Every component once, then those that changed."""
         for name, component in event.components.items():
-            text = " ".join(filter(None, (clean(component.state), clean(component.reason))))
+            text = " ".join(filter(None, (printable(component.state), printable(component.reason))))
             if self._health.get(name) != text:
                 self._health[name] = text
-                self._say(f"health {clean(name)} {text}")
+                self._say(f"health {printable(name)} {text}")
 
     def _result(self, result: DetectionResult) -> None:
         now = status(result)
@@ -91,7 +91,7 @@ class PlainLines:
 
 def alert_line(alert: Alert) -> str:
     """An alert in one line, with its marks."""
-    line = f"{clean(alert.message)}  {alert.confidence:.2f}  {clean(alert.rule)}".rstrip()
+    line = f"{printable(alert.message)}  {alert.confidence:.2f}  {printable(alert.rule)}".rstrip()
     return "  ".join([line, *marks(alert)])
 
 

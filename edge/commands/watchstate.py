@@ -23,8 +23,7 @@ from edge.stream.client import (
     VideoFrame,
     Welcome,
 )
-from edge.stream.clientmessages import Component
-from edge.stream.clientmessages import printable as clean
+from edge.stream.clientmessages import Component, printable
 
 KEPT_ALERTS = 50
 SECONDS = 60  # of rates and latencies that are kept, one value each
@@ -174,20 +173,20 @@ def describe(event: Event) -> str:
     if isinstance(event, Reset):
         return "the device numbers its alerts anew"
     if isinstance(event, Goodbye):
-        return f"the device says goodbye: {clean(event.reason)}"
+        return f"the device says goodbye: {printable(event.reason)}"
     if isinstance(event, ErrorMessage):
-        return f"the device complains: {clean(event.message)} ({clean(event.code)})"
+        return f"the device complains: {printable(event.message)} ({printable(event.code)})"
     if isinstance(event, FramesLost):
-        return f"no pictures: {clean(event.reason)}"
+        return f"no pictures: {printable(event.reason)}"
     return ""
 
 
 def status(result: DetectionResult) -> str:
-    return " ".join(filter(None, (clean(result.status), clean(result.reason))))
+    return " ".join(filter(None, (printable(result.status), printable(result.reason))))
 
 
 def seen(result: DetectionResult) -> str:
-    return counted(clean(detected.class_name) for detected in result.detections)
+    return counted(printable(detected.class_name) for detected in result.detections)
 
 
 def counted(names: Iterable[str]) -> str:

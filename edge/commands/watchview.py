@@ -13,8 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from edge.commands.watchlines import marks
-from edge.commands.watchstate import DeviceState, clean, counted, counted_things, seen, span, status
+from edge.commands.watchstate import DeviceState, counted, counted_things, seen, span, status
 from edge.stream.client import Alert, Connected, Event, Lost, Subscriber, Welcome
+from edge.stream.clientmessages import printable
 
 __all__ = ["LEVEL_STYLES", "STATUS_STYLES", "Screen", "counted"]
 
@@ -109,9 +110,9 @@ class Screen:
         if welcome is None:
             return Text("-")
         camera = welcome.camera_id or (session.camera_id if session is not None else "")
-        model = clean(self.state.result.model) if self.state.result is not None else ""
-        text = Text(clean(welcome.device_id), style="bold")
-        text.append(f", camera {clean(camera)}" if camera else "", style="not bold")
+        model = printable(self.state.result.model) if self.state.result is not None else ""
+        text = Text(printable(welcome.device_id), style="bold")
+        text.append(f", camera {printable(camera)}" if camera else "", style="not bold")
         return text.append(f"  {model}", style="not bold dim")
 
     def _connection(self, now: float) -> Text:
@@ -119,13 +120,13 @@ class Screen:
         if state.lost is not None:
             left = max(0.0, state.lost.retry_s - (now - state.lost_at))
             again = f"in {left:.0f} s" if left >= 1 else "now"
-            return Text(f"○ {clean(state.lost.reason)}; trying again {again}", style="bold red")
+            return Text(f"○ {printable(state.lost.reason)}; trying again {again}", style="bold red")
         if state.connected is None:
             return Text("○ connecting ...", style="yellow")
         text = Text().append(f"● connected {span(now - state.connected_at)}", style="green")
         facts = [state.connected.encryption or "not encrypted"]
         if state.session is not None:
-            facts += [f"as {clean(state.session.role)}", f"session {clean(state.session.session)[:8]}"]
+            facts += [f"as {printable(state.session.role)}", f"session {printable(state.session.session)[:8]}"]
         elif state.welcome is not None:
             facts.append("plain stream")
         return text.append("  " + " · ".join(facts), style="dim")
@@ -143,17 +144,20 @@ class Screen:
         """The components by their state, what is worst first."""
         by_state: dict[str, list[str]] = {}
         for name, part in self.state.health.items():
-            by_state.setdefault(part.state, []).append(clean(name))
+            by_state.setdefault(part.state, []).append(printable(name))
         text = Text() if by_state else Text("-")
         for state in sorted(by_state, key=lambda state: HEALTH_ORDER.get(state, 0)):
             style = HEALTH_STYLES.get(state, "yellow")
-            text.append(f"{HEALTH_SIGNS.get(state, '▲')} {', '.join(by_state[state])} {clean(state)}  ", style=style)
+            text.append(
+                f"{HEALTH_SIGNS.get(state, '▲')} {', '.join(by_state[state])} {printable(state)}  ", style=style
+            )
         return text
 
     def _reasons(self) -> Text:
         parts = self.state.health.items()
         return Text(
-            "; ".join(f"{clean(name)}: {clean(part.reason)}" for name, part in parts if part.reason), style="dim"
+            "; ".join(f"{printable(name)}: {printable(part.reason)}" for name, part in parts if part.reason),
+            style="dim",
         )
 
     def _rate(self, now: float) -> Text:
@@ -207,11 +211,11 @@ class Screen:
 
 
 def _alert(alert: Alert) -> tuple[Text, Text]:
-    level = Text(clean(alert.threat_level).upper(), style=LEVEL_STYLES.get(alert.threat_level, ""))
+    level = Text(printable(alert.threat_level).upper(), style=LEVEL_STYLES.get(alert.threat_level, ""))
     if alert.state == "resolved":
         level.stylize("dim")
     found = [mark.split(",")[0] for mark in marks(alert)]  # the age stands at the row's beginning
-    line = Text(f"{', '.join(map(clean, alert.threat_types))}  {alert.confidence:.2f}  {clean(alert.rule)}")
+    line = Text(f"{', '.join(map(printable, alert.threat_types))}  {alert.confidence:.2f}  {printable(alert.rule)}")
     return level, line.append("".join(f"  {mark}" for mark in found), style="dim")
 
 

@@ -59,7 +59,7 @@ def _numbered(message: Message) -> Alert:
     """What the cursor rule needs of an alert whose other fields are wrong."""
     seq, stream, uid, state = (message.get(name) for name in ("seq", "stream", "event_uid", "state"))
     return Alert(
-        seq=seq if isinstance(seq, int) and 0 <= seq <= MAX_SEQ else None,
+        seq=seq if type(seq) is int and 0 <= seq <= MAX_SEQ else None,
         stream=str(stream or ""),
         event_uid=uid if isinstance(uid, str) else "",
         state=str(state or "firing"),
