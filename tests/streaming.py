@@ -11,6 +11,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,6 +129,10 @@ def serving(
         server.close()
 
 
+def stages(served: Served) -> list[str]:
+    return [mailbox.stage for mailbox in list(served.hub._mailboxes)]
+
+
 @dataclass
 class Keeping(Served):
     """A running server with a real outbox behind it."""
@@ -202,6 +207,9 @@ def make_session(
     return Reception(services, Trust(), lambda: None).receive(gate, sock, ("127.0.0.1", 1), now)
 
 
+ClientT = TypeVar("ClientT", bound="PlainClient")
+
+
 class PlainClient:
     """What a backend engineer would write from the guide alone; it shares no code with the program.
 
@@ -268,7 +276,7 @@ class PlainClient:
         self.file.close()
         self.socket.close()
 
-    def __enter__(self) -> PlainClient:
+    def __enter__(self: ClientT) -> ClientT:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -382,6 +390,66 @@ def in_thread(work: Callable[[], T]) -> Callable[[], T]:
         return results[0]
 
     return wait
+
+
+class Pair:
+    """A session with no thread behind it, and a client at the other end of a real pair of sockets."""
+
+    def __init__(self, framing: Framing = "length") -> None:
+        self.ours, self.theirs = socket.socketpair()
+        self.theirs.settimeout(5)
+        self.framing, self.now = framing, time.monotonic()
+        self.hub = Hub(IDENTITY)
+        self.session: Session = make_session(self.ours, self.hub, framing=framing, now=self.now)
+        self.session.pump(self.now)
+        self.now = time.monotonic()  # later than anything that the session took from the clock itself
+        assert self.read()["type"] == "welcome"
+
+    def say(self, message: dict[str, Any], after: float = 0.0) -> None:
+        self.feed(self.framed(message), after)
+
+    def feed(self, data: bytes, after: float = 0.0) -> None:
+        self.now += after
+        self.theirs.sendall(data)
+        self.session.read(self.now)
+
+    def pass_by(self, seconds: float) -> None:
+        """Let time go by in steps of a second, as the server looks at its sessions."""
+        for _ in range(round(seconds)):
+            self.now += 1.0
+            self.session.check(self.now)
+
+    def framed(self, message: dict[str, Any]) -> bytes:
+        text = json.dumps(message).encode()
+        return text + b"\n" if self.framing == "newline" else len(text).to_bytes(4, "big") + text
+
+    def read(self) -> dict[str, Any]:
+        data = b""
+        while not self._whole(data):
+            data += self.theirs.recv(1)
+        message: dict[str, Any] = json.loads(data if self.framing == "newline" else data[4:])
+        return message
+
+    def waiting(self) -> bool:
+        self.theirs.setblocking(False)
+        try:
+            return bool(self.theirs.recv(1, socket.MSG_PEEK))
+        except BlockingIOError:
+            return False
+        finally:
+            self.theirs.settimeout(5)
+
+    def _whole(self, data: bytes) -> bool:
+        if self.framing == "newline":
+            return data.endswith(b"\n")
+        return len(data) >= 4 and len(data) == 4 + int.from_bytes(data[:4], "big")
+
+    def __enter__(self) -> Pair:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.session.close()
+        self.theirs.close()
 
 
 @contextlib.contextmanager
