@@ -1,0 +1,74 @@
+"""What watch knows of a device, by a clock of the test's."""
+
+from __future__ import annotations
+
+from edge.commands.watchstate import NOTICE_S, SECONDS, DeviceState, Seconds, span
+from edge.commands.watchview import sparkline
+from edge.stream.client import Alert, Connected, DetectionResult, Gap, HelloOk, Lost, Message, VideoFrame
+from edge.stream.clientmessages import LatencyMs, Resumed
+
+
+def test_rates_and_medians_are_of_full_seconds() -> None:
+    seconds = Seconds()
+    assert seconds.rate(100.0) is None
+    for tick in range(100):
+        seconds.add(float(tick % 10), 100.0 + tick / 10)
+    assert seconds.rate(110.0) == 10.0
+    assert seconds.rate(100.9) is None
+    assert seconds.medians(110.5, 3) == [4.5, 4.5, 4.5]
+    assert seconds.medians(112.0, 3) == [4.5, None, None]
+    assert seconds.rate(115.0) == 0.0
+
+
+def test_no_more_than_a_minute_is_kept() -> None:
+    seconds = Seconds()
+    for now in range(1000):
+        seconds.add(1.0, float(now))
+    assert len(seconds.all()) == SECONDS
+
+
+def test_a_sparkline_goes_from_zero_to_the_highest() -> None:
+    assert sparkline([0.0, None, 7.0, 3.5]) == "▁ █▅"
+    assert sparkline([]) == ""
+    assert sparkline([0.0, 0.0]) == "▁▁"
+
+
+def test_spans_are_said_as_people_do() -> None:
+    assert [span(seconds) for seconds in (-1, 0.4, 59.9, 60, 3599, 3600, 86400 * 2.5)] == [
+        "0 s", "0 s", "59 s", "1 min", "59 min", "1 h", "2 d",
+    ]  # fmt: skip
+
+
+def test_an_alert_in_two_ways_is_one_and_has_its_own_age() -> None:
+    state = DeviceState()
+    raw = Message(age_s=30.0)
+    alert = Alert(alert_id="alert_1", timestamp=1000.0, age_s=30.0, raw=raw)
+    assert state.take(alert, 500.0, 2000.0) == [alert]
+    assert state.take(DetectionResult(alerts=(alert,)), 501.0, 2001.0) == []
+    assert [seen.happened_at for seen in state.alerts] == [470.0]
+    old = Alert(alert_id="alert_2", timestamp=1990.0)  # an old device tells no age
+    state.take(old, 500.0, 2000.0)
+    assert state.alerts[0].happened_at == 490.0
+
+
+def test_notices_pass() -> None:
+    state = DeviceState()
+    state.take(HelloOk(next_seq=12, resume=Resumed(status="ok", start=5)), 10.0, 0.0)
+    assert state.notice(11.0) == "replay of 7 alerts"
+    state.take(Gap(1), 12.0, 0.0)
+    assert state.notice(13.0) == "gap: 1 alert of before can no more be had"
+    assert state.notice(12.0 + NOTICE_S) == ""
+    assert state.missed == 1
+
+
+def test_what_belongs_to_a_connection_goes_with_it() -> None:
+    state = DeviceState()
+    state.take(Connected("h", 1), 1.0, 0.0)
+    state.take(HelloOk(), 1.0, 0.0)
+    state.take(DetectionResult(frame_id=1, latency_ms=LatencyMs(total=3.0)), 2.0, 0.0)
+    state.take(VideoFrame(frame_id=1, dropped=4), 2.0, 0.0)
+    assert state.latencies.all() == [3.0]
+    assert state.pictures_dropped == 4
+    state.take(Lost("gone", 1.0), 3.0, 0.0)
+    assert (state.session, state.result, state.connected) == (None, None, None)
+    assert state.latencies.all() == []
