@@ -7,7 +7,14 @@ import 'reflect-metadata';
 import { Controller, type INestMicroservice, Logger, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { Ctx, EventPattern, Payload } from '@nestjs/microservices';
-import { type Alert, type DetectionResult, EdgeContext, type EdgeOptions, type EdgeStatus, EdgeTransport } from 'preact-edge-nestjs';
+import {
+  type Alert,
+  type DetectionResult,
+  EdgeContext,
+  type EdgeOptions,
+  type EdgeStatus,
+  EdgeTransport,
+} from 'preact-edge-nestjs';
 
 import { FileCursors } from './file-cursors';
 
@@ -19,7 +26,9 @@ export class DeviceController {
   /** When this has completed, the alert is acknowledged; when it throws, the alert comes again. */
   @EventPattern<string>('alert')
   async onAlert(@Payload() alert: Alert, @Ctx() context: EdgeContext): Promise<void> {
-    this.logger.log(`${context.getDeviceId()} ${alert.seq ?? 'early'}: ${alert.message}${alert.replay ? ' (missed)' : ''}`);
+    this.logger.log(
+      `${context.getDeviceId()} ${alert.seq ?? 'early'}: ${alert.message}${alert.replay ? ' (missed)' : ''}`,
+    );
   }
 
   @EventPattern<string>('detection_result')

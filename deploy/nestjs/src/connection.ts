@@ -81,7 +81,9 @@ export class Connection {
     this.within('no welcome came');
     socket.on('data', (piece: Buffer) => this.receive(piece));
     socket.on('end', () => this.end(this.endOfStream()));
-    socket.on('error', (error) => this.end(new ConnectionError(`the connection broke: ${error.message}`, codeOf(error))));
+    socket.on('error', (error) =>
+      this.end(new ConnectionError(`the connection broke: ${error.message}`, codeOf(error))),
+    );
     socket.on('close', () => this.end(new ConnectionError('the connection broke')));
   }
 

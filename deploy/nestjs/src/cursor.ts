@@ -51,7 +51,9 @@ export class AlertCursor {
     const { position } = this;
     if (status === 'ok' && position) {
       if (position.stream === ok.stream && from <= position.seq + 1) return undefined;
-      throw new ProtocolError(`asked to go on after ${show(position)}, the device goes on with ${from} of ${ok.stream}`);
+      throw new ProtocolError(
+        `asked to go on after ${show(position)}, the device goes on with ${from} of ${ok.stream}`,
+      );
     }
     this.position = { stream: ok.stream, seq: from - 1 };
     return this.position;

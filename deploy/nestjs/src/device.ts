@@ -7,10 +7,11 @@ import type { Commands } from './commands';
 import { type ConnectionSettings, TIMING } from './connection';
 import { AlertCursor, type CursorStore, Recent } from './cursor';
 import { EdgeError, reasonOf } from './errors';
+import { framesHello, mainHello } from './hello';
 import { AlertLane, DroppingLane } from './lanes';
 import { Link, type LinkOwner } from './link';
 import { LoginKey } from './login';
-import type { Alert, DetectionResult, Health, Hello, HelloOk, ServerMessage, Topic, VideoFrame, Welcome } from './messages';
+import type { Alert, DetectionResult, Health, HelloOk, ServerMessage, Topic, VideoFrame, Welcome } from './messages';
 import type { DeviceOptions, EdgeOptions } from './options';
 import type { EdgeStatus } from './status';
 
@@ -29,7 +30,6 @@ const DETECTIONS_WAITING = 64;
 const ALERTS_WAITING = 256;
 const COMMAND_MS = 10_000;
 const STOP_MS = 5_000; // for the alert that is with its handler
-const CLIENT = 'preact-edge-nestjs';
 
 /** One device: keeps the connection up, gives what it says to the handlers, and carries commands to it. */
 export class EdgeDevice {
@@ -59,13 +59,19 @@ export class EdgeDevice {
     this.id = options.deviceId;
     this.topics = new Set(handledBy(handlers).filter((topic) => options.subscribe?.includes(topic) ?? true));
     if (options.consumer !== undefined && !CONSUMER.test(options.consumer)) {
-      throw new EdgeError(`consumer "${options.consumer}" must be 1 to 64 letters, digits, dots, dashes or underscores`);
+      throw new EdgeError(
+        `consumer "${options.consumer}" must be 1 to 64 letters, digits, dots, dashes or underscores`,
+      );
     }
     if (this.resumes && !shared.cursors) throw new EdgeError(`device "${this.id}" needs a cursor store for its alerts`);
     const backoff = (): Backoff => new Backoff(options.random);
     const warn = (what: string) => (error: unknown) => this.warn(`the ${what} handler failed: ${reasonOf(error)}`);
     this.alerts = new AlertLane(options.alertQueue ?? ALERTS_WAITING, this.alertWork(shared.cursors), backoff);
-    this.detectionLane = new DroppingLane(DETECTIONS_WAITING, (result) => handlers.detection?.(result), warn('detection'));
+    this.detectionLane = new DroppingLane(
+      DETECTIONS_WAITING,
+      (result) => handlers.detection?.(result),
+      warn('detection'),
+    );
     this.frameLane = new DroppingLane(1, (frame) => handlers.frame?.(frame), warn('frame'));
     this.healthLane = new DroppingLane(1, (health) => handlers.health?.(health), warn('health'));
     this.main = this.link(this.mainOwner());
@@ -133,7 +139,7 @@ export class EdgeDevice {
   private mainOwner(): LinkOwner {
     return {
       prepare: () => this.prepare(),
-      hello: () => this.hello(),
+      hello: () => mainHello(this.options, this.topics, this.cursor?.position),
       ready: (welcome, ok) => this.begin(welcome, ok),
       message: (message) => this.receive(message),
       lost: (error, retryMs) => this.lose('main', error, retryMs),
@@ -143,7 +149,7 @@ export class EdgeDevice {
   private framesOwner(): LinkOwner {
     return {
       prepare: async () => undefined,
-      hello: () => ({ type: 'hello', protocol: 1, client: CLIENT, subscribe: ['frames'], frames: this.options.frames ?? {} }),
+      hello: () => framesHello(this.options),
       ready: (welcome, ok) => {
         this.tell({ deviceId: this.id, event: 'connected', connection: 'frames', welcome });
         if (!ok?.subscribed.includes('frames')) this.warn('this listener sends no pictures', 'no_frames');
@@ -176,27 +182,6 @@ export class EdgeDevice {
     } catch (error) {
       throw new EdgeError(`the cursor of ${this.id} could not be loaded: ${reasonOf(error)}`);
     }
-  }
-
-  private hello(): Hello {
-    const { consumer } = this.options;
-    const resume = this.resumes ? this.resumeAfter() : undefined;
-    return {
-      type: 'hello',
-      protocol: 1,
-      client: CLIENT,
-      subscribe: [...this.topics].filter((topic) => topic !== 'frames'),
-      ...(consumer !== undefined && { consumer }),
-      ...(resume && { resume }),
-    };
-  }
-
-  private resumeAfter(): Hello['resume'] {
-    const { consumer, start = consumer === undefined ? 'now' : 'last_ack' } = this.options;
-    const position = this.cursor?.position;
-    if (position) return { stream: position.stream, after: position.seq };
-    if (start === 'oldest') return { stream: '', after: 0 }; // no device's stream: it answers with all that it has
-    return start === 'last_ack' ? 'last_ack' : undefined;
   }
 
   private begin(welcome: Welcome, ok: HelloOk | undefined): void {

@@ -8,7 +8,7 @@ export class ProtocolError extends EdgeError {
   override name = 'ProtocolError';
 }
 
-/** The connection could not be made, broke, or was ended; `code` is the device's error code or Node's, where there is one. */
+/** The connection could not be made, broke, or was ended; `code` is the device's or Node's, where there is one. */
 export class ConnectionError extends EdgeError {
   override name = 'ConnectionError';
 

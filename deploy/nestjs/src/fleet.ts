@@ -33,7 +33,11 @@ export class Fleet {
     const options = { ...this.#options.defaults, ...own };
     if (this.byId.has(options.deviceId)) throw new EdgeError(`device "${options.deviceId}" is there already`);
     const wanted = { ...options, subscribe: topics(options) };
-    const device: EdgeDevice = new EdgeDevice(wanted, this.handlers(() => device), this.#options);
+    const device: EdgeDevice = new EdgeDevice(
+      wanted,
+      this.handlers(() => device),
+      this.#options,
+    );
     this.byId.set(device.id, device);
     device.start();
     return device;

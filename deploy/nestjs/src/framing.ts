@@ -114,7 +114,8 @@ export class MessageReader {
     if (this.buffer.length < SIZE_BYTES) return undefined;
     this.checkPrefix(this.buffer.peek(SIZE_BYTES), size);
     if (this.buffer.length < SIZE_BYTES + size) return undefined;
-    header.jpeg = Buffer.from(this.buffer.take(SIZE_BYTES + size).subarray(SIZE_BYTES)); // a copy: the room is used again
+    const picture = this.buffer.take(SIZE_BYTES + size).subarray(SIZE_BYTES);
+    header.jpeg = Buffer.from(picture); // a copy: the room is used again
     this.header = undefined;
     return header;
   }
@@ -123,7 +124,9 @@ export class MessageReader {
   private checkPrefix(prefix: Buffer, size: number): void {
     const orders: ByteOrder[] = this.byteorder ? [this.byteorder] : ['big', 'little'];
     if (orders.some((order) => readSize(prefix, order) === size)) return;
-    throw new ProtocolError(`a picture of ${size} bytes was announced, and its size is given as ${prefix.toString('hex')}`);
+    throw new ProtocolError(
+      `a picture of ${size} bytes was announced, and its size is given as ${prefix.toString('hex')}`,
+    );
   }
 }
 

@@ -5,7 +5,16 @@ export { EdgeContext } from './context';
 export { AlertCursor, type CursorStore, MemoryCursorStore, type Step } from './cursor';
 export { type DeviceHandlers, EdgeDevice } from './device';
 export { BehindError, CommandError, ConnectionError, EdgeError, ProtocolError } from './errors';
-export { type ByteOrder, detect, encode, type Framing, MAX_JPEG, MAX_JSON, MessageReader, type RawMessage } from './framing';
+export {
+  type ByteOrder,
+  detect,
+  encode,
+  type Framing,
+  MAX_JPEG,
+  MAX_JSON,
+  MessageReader,
+  type RawMessage,
+} from './framing';
 export { LoginKey, type LoginTerms } from './login';
 export * from './messages';
 export { EdgeStreamsModule } from './module';

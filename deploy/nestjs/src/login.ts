@@ -25,7 +25,9 @@ export class LoginKey {
     secret: string,
   ) {
     if (!/^([0-9a-f]{2})+$/i.test(secret) || secret.length < 2 * LEAST_SECRET_BYTES) {
-      throw new EdgeError(`the secret of key "${keyId}" must be hexadecimal and of ${LEAST_SECRET_BYTES} bytes or more`);
+      throw new EdgeError(
+        `the secret of key "${keyId}" must be hexadecimal and of ${LEAST_SECRET_BYTES} bytes or more`,
+      );
     }
     this.#secret = createSecretKey(Buffer.from(secret, 'hex'));
   }

@@ -13,7 +13,7 @@ export interface DeviceOptions {
   port?: number;
   /** TLS 1.3; without it, plain TCP. */
   tls?: TlsOptions;
-  /** The login for listeners with `auth = "hmac"`; `secret` in hexadecimal. A device that does not ask for it is refused. */
+  /** The login for `auth = "hmac"`; `secret` in hexadecimal. A device that does not ask for it is refused. */
   auth?: { keyId: string; secret: string };
   /** Never send a byte: for listeners without login and devices that know no hello. Nothing is resumed then. */
   plain?: boolean;

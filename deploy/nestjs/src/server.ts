@@ -21,7 +21,8 @@ type Pattern = keyof typeof TOPICS;
  * Patterns: `alert`, `detection_result`, `video_frame`, `health` (what no controller handles is not asked for), and
  * `edge.status` with an EdgeStatus. An alert's cursor moves when the handler's promise or observable has completed; if
  * it fails, the alert is given again after 0.25 to 30 s, and the device's later alerts wait. Failures of the other
- * handlers are logged and the message is gone. An exception filter that turns a failure into a value makes it a success.
+ * handlers are logged and the message is gone. An exception filter that turns a failure into a value makes it a
+ * success.
  */
 export class EdgeTransport extends Server<Record<string, never>> implements CustomTransportStrategy {
   override transportId = Symbol('preact-edge');

@@ -78,7 +78,9 @@ function tlsSettings(target: Target, options: TlsOptions): tls.ConnectionOptions
   if (!ca === !fingerprint) throw new EdgeError(`TLS to ${target.deviceId} needs either \`ca\` or \`fingerprint\``);
   return {
     ...tcpSettings(target),
-    ...Object.fromEntries(Object.entries({ ca, cert, key, passphrase, crl }).filter(([, value]) => value !== undefined)),
+    ...Object.fromEntries(
+      Object.entries({ ca, cert, key, passphrase, crl }).filter(([, value]) => value !== undefined),
+    ),
     minVersion: 'TLSv1.3',
     // A pinned certificate need not be of any authority; checkFingerprint() decides then.
     rejectUnauthorized: !fingerprint,
@@ -89,7 +91,10 @@ function tlsSettings(target: Target, options: TlsOptions): tls.ConnectionOptions
 function checkDevice(names: string | undefined, deviceId: string): Error | undefined {
   const found = deviceOf(names);
   if (found === deviceId) return undefined;
-  return new ConnectionError(`its certificate is ${found === undefined ? 'no device' : `device "${found}"`}'s`, 'wrong_device');
+  return new ConnectionError(
+    `its certificate is ${found === undefined ? 'no device' : `device "${found}"`}'s`,
+    'wrong_device',
+  );
 }
 
 function checkFingerprint(socket: tls.TLSSocket, expected: string | undefined): void {

@@ -1,7 +1,18 @@
 import { strict as assert } from 'node:assert';
 import { test } from 'node:test';
 
-import { type ByteOrder, detect, encode, type Framing, isServerMessage, MAX_JPEG, MAX_JSON, MessageReader, ProtocolError, type RawMessage } from '../src';
+import {
+  type ByteOrder,
+  detect,
+  encode,
+  type Framing,
+  isServerMessage,
+  MAX_JPEG,
+  MAX_JSON,
+  MessageReader,
+  ProtocolError,
+  type RawMessage,
+} from '../src';
 import { chop, randomFrom, vectors } from './support';
 
 interface Vector {
@@ -33,7 +44,9 @@ function readAll(pieces: Buffer[], reader = new MessageReader(), messages: RawMe
 }
 
 function expected(vector: Vector): object[] {
-  return vector.messages.map(({ message, jpeg }) => (jpeg === undefined ? message : { ...message, jpeg: Buffer.from(jpeg, 'hex') }));
+  return vector.messages.map(({ message, jpeg }) =>
+    jpeg === undefined ? message : { ...message, jpeg: Buffer.from(jpeg, 'hex') },
+  );
 }
 
 /** Whole, byte by byte, five at once, and cut in two at every place. */
@@ -100,16 +113,23 @@ test('a whole session, both sides', () => {
   const lines = vectors('session.json') as Array<{ from: string; hex: string; message: { type: string } }>;
   for (const side of ['device', 'client']) {
     const said = lines.filter(({ from }) => from === side);
-    assert.deepEqual(readAll(said.map(({ hex }) => Buffer.from(hex, 'hex'))), said.map(({ message }) => message));
+    assert.deepEqual(
+      readAll(said.map(({ hex }) => Buffer.from(hex, 'hex'))),
+      said.map(({ message }) => message),
+    );
     for (const { hex, message } of said) {
-      if (!/2e30[,}2c7d]/.test(hex)) assert.equal(encode(message, 'length').toString('hex'), hex); // no 7.0 from JavaScript
+      const wholeNumbers = !Buffer.from(hex, 'hex').toString().includes('.0'); // JavaScript writes no 7.0
+      if (wholeNumbers) assert.equal(encode(message, 'length').toString('hex'), hex);
     }
   }
 });
 
 test('every message of the specification is of a known type', () => {
   const messages = Object.values(vectors('messages.json') as Record<string, { type: string }>);
-  assert.deepEqual(messages.filter((message) => !isServerMessage(message)), []);
+  assert.deepEqual(
+    messages.filter((message) => !isServerMessage(message)),
+    [],
+  );
 });
 
 test('every size that a welcome can have tells its byte order', () => {
@@ -147,7 +167,10 @@ test('the greatest message and picture pass, also in the smallest pieces', () =>
 test('a picture stays as it is when more comes', () => {
   const reader = new MessageReader();
   const header = encode({ type: 'video_frame', size: 3 }, 'length');
-  const first = readAll([...chop(Buffer.concat([encode({ type: 'welcome' }, 'length'), header, picture(3, 'big', 1)]), randomFrom(1), 4)], reader);
+  const first = readAll(
+    [...chop(Buffer.concat([encode({ type: 'welcome' }, 'length'), header, picture(3, 'big', 1)]), randomFrom(1), 4)],
+    reader,
+  );
   const kept = first[1]?.jpeg;
   readAll(chop(Buffer.concat([header, picture(3, 'big', 2)]), randomFrom(2), 4), reader);
   assert.deepEqual(kept, Buffer.from([1, 1, 1]));

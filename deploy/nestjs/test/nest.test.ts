@@ -10,7 +10,18 @@ import { Ctx, EventPattern, Payload } from '@nestjs/microservices';
 import { from, type Observable, of } from 'rxjs';
 import { delay, mergeMap } from 'rxjs/operators';
 
-import { type Alert, type DetectionResult, EdgeContext, type EdgeStatus, EdgeStreams, EdgeStreamsModule, EdgeTransport, type Health, MemoryCursorStore, type VideoFrame } from '../src';
+import {
+  type Alert,
+  type DetectionResult,
+  EdgeContext,
+  type EdgeStatus,
+  EdgeStreams,
+  EdgeStreamsModule,
+  EdgeTransport,
+  type Health,
+  MemoryCursorStore,
+  type VideoFrame,
+} from '../src';
 import { makeResult, ScriptedDevice } from './scripted';
 import { waitUntil } from './support';
 
@@ -81,7 +92,11 @@ class AlertController {
   }
 }
 
-async function serve(server: ScriptedDevice, behaviour: Behaviour, controllers: unknown[]): Promise<{ store: MemoryCursorStore; transport: EdgeTransport }> {
+async function serve(
+  server: ScriptedDevice,
+  behaviour: Behaviour,
+  controllers: unknown[],
+): Promise<{ store: MemoryCursorStore; transport: EdgeTransport }> {
   const store = new MemoryCursorStore();
   const transport = new EdgeTransport({ devices: [optionsFor(server)], cursors: store });
   class Root {}
@@ -97,7 +112,8 @@ test('a controller gets each kind of message, and its failures with others than 
   const server = await scripted();
   const behaviour = new Behaviour();
   const seen: unknown[] = [];
-  behaviour.onAlert = (alert, context) => void seen.push([context.getDeviceId(), context.getAttempt(), alert.seq, context.getDevice().connected]);
+  behaviour.onAlert = (alert, context) =>
+    void seen.push([context.getDeviceId(), context.getAttempt(), alert.seq, context.getDevice().connected]);
   await serve(server, behaviour, [FullController]);
   await waitUntil(() => server.sessions.size === 2, 'the connection for pictures');
   await waitUntil(() => behaviour.statuses.length === 2, 'its session');
@@ -105,23 +121,46 @@ test('a controller gets each kind of message, and its failures with others than 
   server.broadcast(makeResult(1));
   server.broadcast({ type: 'health', timestamp: 1, components: { camera: { state: 'ok', reason: '' } } });
   server.broadcast({ type: 'video_frame', frame_id: 1, size: 3 }, Buffer.from('abc'));
-  await waitUntil(() => seen.length && behaviour.results && behaviour.health.length && behaviour.frames.length, 'one of each');
+  await waitUntil(
+    () => seen.length && behaviour.results && behaviour.health.length && behaviour.frames.length,
+    'one of each',
+  );
   assert.deepEqual(seen, [['edge-01', 1, 1, true]]);
   assert.equal(behaviour.frames[0]?.jpeg.toString(), 'abc');
   await waitUntil(() => behaviour.statuses.length === 3, 'the warning');
-  assert.deepEqual(behaviour.statuses.map(({ event }) => event), ['connected', 'connected', 'warning']);
+  assert.deepEqual(
+    behaviour.statuses.map(({ event }) => event),
+    ['connected', 'connected', 'warning'],
+  );
 });
 
 test('what no controller handles is not asked for', async () => {
   const server = await scripted();
   await serve(server, new Behaviour(), [AlertController]);
-  assert.deepEqual(server.heard.map((message) => message.subscribe), [['alerts']]);
+  assert.deepEqual(
+    server.heard.map((message) => message.subscribe),
+    [['alerts']],
+  );
 });
 
 for (const [kind, complete] of [
   ['promise', async (done: () => void) => sleep(30).then(done)],
-  ['observable', (done: () => void): Observable<unknown> => of(1, 2).pipe(delay(30), mergeMap((value) => from(Promise.resolve(value === 2 && done()))))],
-  ['promise of an observable', async (done: () => void) => of(1).pipe(delay(30), mergeMap(async () => done()))],
+  [
+    'observable',
+    (done: () => void): Observable<unknown> =>
+      of(1, 2).pipe(
+        delay(30),
+        mergeMap((value) => from(Promise.resolve(value === 2 && done()))),
+      ),
+  ],
+  [
+    'promise of an observable',
+    async (done: () => void) =>
+      of(1).pipe(
+        delay(30),
+        mergeMap(async () => done()),
+      ),
+  ],
 ] as const) {
   test(`the cursor moves when the handler's ${kind} has completed`, async () => {
     const server = await scripted();
@@ -136,7 +175,10 @@ for (const [kind, complete] of [
     server.raise();
     server.raise();
     await waitUntil(() => store.load('edge-01')?.seq === 2, 'both');
-    assert.deepEqual(before, [[0, 0], [1, 1]]);
+    assert.deepEqual(before, [
+      [0, 0],
+      [1, 1],
+    ]);
     assert.equal(done, 2);
   });
 }
@@ -186,13 +228,18 @@ test('devices come and go while it runs', async () => {
   await waitUntil(() => seen.length === 1, 'its alert');
   await transport.remove('edge-02');
   await waitUntil(() => second.sessions.size === 0, 'hung up');
-  assert.deepEqual(transport.devices.map((device) => device.id), ['edge-01']);
+  assert.deepEqual(
+    transport.devices.map((device) => device.id),
+    ['edge-01'],
+  );
   first.raise();
   await waitUntil(() => seen.length === 2, "the first one's alert");
   assert.deepEqual(seen, ['edge-02', 'edge-01']);
 });
 
-async function context(module: Parameters<typeof NestFactory.createApplicationContext>[0]): Promise<INestApplicationContext> {
+async function context(
+  module: Parameters<typeof NestFactory.createApplicationContext>[0],
+): Promise<INestApplicationContext> {
   const app = await NestFactory.createApplicationContext(module, QUIET);
   open.push(app);
   return app;
@@ -245,6 +292,9 @@ test('the provider with onAlert, from a factory: what fails there comes again', 
   await waitUntil(() => streams.device('edge-01')?.connected, 'connected');
   server.raise();
   await waitUntil(() => store.load('edge-01')?.seq === 1, 'handled');
-  assert.deepEqual(attempts, [['edge-01', 1, 1], ['edge-01', 1, 2]]);
+  assert.deepEqual(attempts, [
+    ['edge-01', 1, 1],
+    ['edge-01', 1, 2],
+  ]);
   assert.deepEqual(seen, [1]);
 });

@@ -40,15 +40,20 @@ export class Program {
     config: string,
   ) {
     // Alerts without a number would come if the disk were slow for a moment; most tests count numbers.
-    const common = `[outbox]\nslow_commit_s = 10.0\n[device]\nid = "${id}"\n[storage]\nstate_dir = ${JSON.stringify(path.join(this.folder, 'state'))}\n`;
+    const state = JSON.stringify(path.join(this.folder, 'state'));
+    const common = `[outbox]\nslow_commit_s = 10.0\n[device]\nid = "${id}"\n[storage]\nstate_dir = ${state}\n`;
     writeFileSync(path.join(this.folder, 'edge.toml'), common + config);
   }
 
   async start(listeners = 1): Promise<this> {
     this.log = '';
-    const child = spawn(PREACT_EDGE, ['run', '-c', 'edge.toml'], { cwd: this.folder, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(PREACT_EDGE, ['run', '-c', 'edge.toml'], {
+      cwd: this.folder,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     this.process = child;
-    for (const output of [child.stdout, child.stderr]) output.on('data', (text: Buffer) => (this.log += text.toString()));
+    for (const output of [child.stdout, child.stderr])
+      output.on('data', (text: Buffer) => (this.log += text.toString()));
     const up = (): boolean => this.log.split('listening on').length > listeners;
     await waitUntil(() => up() || child.exitCode !== null, `the program listens: ${this.log}`, 60_000);
     if (!up()) throw new Error(this.log);

@@ -2,7 +2,16 @@ import { strict as assert } from 'node:assert';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
 
-import { type Alert, AlertCursor, Backoff, EdgeError, type HelloOk, LoginKey, type LoginTerms, ProtocolError } from '../src';
+import {
+  type Alert,
+  AlertCursor,
+  Backoff,
+  EdgeError,
+  type HelloOk,
+  LoginKey,
+  type LoginTerms,
+  ProtocolError,
+} from '../src';
 import { deviceOf } from '../src/tls';
 import { makeAlert } from './scripted';
 import { randomFrom, vectors } from './support';
@@ -56,9 +65,15 @@ test('a key that is too short or no hexadecimal is refused, and a good one shows
 test('waits have full jitter from 0.25 s to a bound that doubles up to 30 s', () => {
   const least = new Backoff(() => 0);
   const most = new Backoff(() => 1);
-  assert.deepEqual(Array.from({ length: 9 }, () => least.next()), Array(9).fill(250));
+  assert.deepEqual(
+    Array.from({ length: 9 }, () => least.next()),
+    Array(9).fill(250),
+  );
   const bounds = [500, 1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000];
-  assert.deepEqual(Array.from(bounds, () => most.next()), bounds);
+  assert.deepEqual(
+    Array.from(bounds, () => most.next()),
+    bounds,
+  );
   most.reset();
   assert.equal(most.next(), 500);
 });
@@ -79,7 +94,8 @@ interface CursorVector {
 for (const vector of vectors('cursor.json') as CursorVector[]) {
   test(`cursor vector: ${vector.name}`, () => {
     const cursor = new AlertCursor(vector.start && { stream: vector.start.stream, seq: vector.start.after });
-    const asked = (): unknown => (cursor.position ? { stream: cursor.position.stream, after: cursor.position.seq } : null);
+    const asked = (): unknown =>
+      cursor.position ? { stream: cursor.position.stream, after: cursor.position.seq } : null;
     for (const connection of vector.connections) {
       assert.deepEqual(asked(), connection.resume);
       let greeted = false;
@@ -116,10 +132,14 @@ test('over random cuts every alert is given once and in order, early copies amon
         stored = Math.max(stored, seq);
         give({ ...makeAlert(seq), durable: true, stream: 's', seq });
         if (chance(0.1)) give({ ...makeAlert(seq), durable: true, stream: 's', seq });
-        if (chance(0.1)) assert.throws(() => give({ ...makeAlert(seq + 2), durable: true, stream: 's', seq: seq + 2 }), ProtocolError);
+        if (chance(0.1))
+          assert.throws(() => give({ ...makeAlert(seq + 2), durable: true, stream: 's', seq: seq + 2 }), ProtocolError);
       }
     }
-    assert.deepEqual(given, Array.from({ length: last }, (_, index) => `event-${index + 1}`));
+    assert.deepEqual(
+      given,
+      Array.from({ length: last }, (_, index) => `event-${index + 1}`),
+    );
   }
 });
 

@@ -60,7 +60,13 @@ export class ScriptedDevice {
   }
 
   store(extra: object = {}): Alert {
-    const alert = { ...makeAlert(this.nextSeq), ...extra, durable: true, stream: this.stream, seq: this.nextSeq } as Alert;
+    const alert = {
+      ...makeAlert(this.nextSeq),
+      ...extra,
+      durable: true,
+      stream: this.stream,
+      seq: this.nextSeq,
+    } as Alert;
     this.alerts.push(alert);
     return alert;
   }
@@ -110,7 +116,7 @@ export class ScriptedSession {
     }
     const bytes = Buffer.concat(parts);
     if (!chop) return void this.socket.write(bytes);
-    for (let start = 0; start < bytes.length; ) {
+    for (let start = 0; start < bytes.length;) {
       const size = chop();
       this.socket.write(bytes.subarray(start, start + size));
       start += size;
@@ -128,7 +134,10 @@ export class ScriptedSession {
     if (script.plain) return { ...welcome, protocol: { ...common, features: [], auth: 'none' } };
     const features = ['resume', 'acks', 'commands', 'frames', 'health'];
     if (script.login) return { ...welcome, protocol: { ...common, features, auth: 'hmac', nonce: this.nonce } };
-    return { ...welcome, protocol: { ...common, features, auth: 'none', stream, oldest_seq: oldest, next_seq: nextSeq } };
+    return {
+      ...welcome,
+      protocol: { ...common, features, auth: 'none', stream, oldest_seq: oldest, next_seq: nextSeq },
+    };
   }
 
   private receive(piece: Buffer): void {
@@ -169,7 +178,11 @@ export class ScriptedSession {
     for (const alert of device.alerts.slice(resume.from - oldest)) this.sendAlert(alert, true);
   }
 
-  private resume(wanted: { stream: string; after: number } | string | undefined): { status: string; from: number; missed: number } {
+  private resume(wanted: { stream: string; after: number } | string | undefined): {
+    status: string;
+    from: number;
+    missed: number;
+  } {
     const { stream, oldest, nextSeq } = this.device;
     if (typeof wanted !== 'object') return { status: 'ok', from: nextSeq, missed: 0 };
     if (wanted.stream !== stream || wanted.after >= nextSeq) return { status: 'reset', from: oldest, missed: 0 };
@@ -180,8 +193,11 @@ export class ScriptedSession {
   /** Made here anew, so that a mistake in the client's own code is not repeated. */
   private proof(auth: { key_id: string; nonce: string }): string {
     const side = this.device.script.tls ? 'tls' : 'tcp';
-    const text = `preact-edge-v1 server\0${auth.key_id}\0${this.device.id}\0${side}:listener-1\0${this.nonce}\0${auth.nonce}`;
-    return createHmac('sha256', Buffer.from(this.device.script.login?.secret ?? '', 'hex')).update(text).digest('hex');
+    const names = `${auth.key_id}\0${this.device.id}\0${side}:listener-1`;
+    const text = `preact-edge-v1 server\0${names}\0${this.nonce}\0${auth.nonce}`;
+    return createHmac('sha256', Buffer.from(this.device.script.login?.secret ?? '', 'hex'))
+      .update(text)
+      .digest('hex');
   }
 }
 
@@ -207,6 +223,12 @@ export function makeAlert(number: number): Alert {
 export function makeResult(number: number): object {
   return {
     ...{ type: 'detection_result', timestamp: number, detection_count: 0, detections: [], frame_id: number },
-    ...{ frame_info: { width: 1280, height: 720, channels: 3 }, camera_id: 'main', status: 'ok', model: 'm', dropped: 0 },
+    ...{
+      frame_info: { width: 1280, height: 720, channels: 3 },
+      camera_id: 'main',
+      status: 'ok',
+      model: 'm',
+      dropped: 0,
+    },
   };
 }

@@ -35,7 +35,7 @@ export function randomFrom(seed: number): () => number {
 /** Cuts bytes into pieces of random sizes. */
 export function chop(data: Buffer, random: () => number, most: number): Buffer[] {
   const pieces: Buffer[] = [];
-  for (let start = 0; start < data.length; ) {
+  for (let start = 0; start < data.length;) {
     const size = 1 + Math.floor(random() * most);
     pieces.push(data.subarray(start, start + size));
     start += size;

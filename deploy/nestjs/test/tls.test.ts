@@ -16,8 +16,15 @@ describe('TLS', NEEDS_PROGRAM, () => {
   after(() => fleet.remove());
 
   /** What became of the first attempt: `connected`, or why not. */
-  async function attempt(server: ServerOptions | undefined, options: Partial<DeviceOptions>, login = false): Promise<string> {
-    const device = await new ScriptedDevice({ ...(server && { tls: server }), ...(login && { login: LOGIN }) }).listen();
+  async function attempt(
+    server: ServerOptions | undefined,
+    options: Partial<DeviceOptions>,
+    login = false,
+  ): Promise<string> {
+    const device = await new ScriptedDevice({
+      ...(server && { tls: server }),
+      ...(login && { login: LOGIN }),
+    }).listen();
     const statuses: EdgeStatus[] = [];
     const client = new EdgeDevice(
       { deviceId: 'edge-01', host: '127.0.0.1', port: device.port, timing: { connectMs: 2_000 }, ...options },
@@ -65,7 +72,10 @@ describe('TLS', NEEDS_PROGRAM, () => {
     const tls = { ca: fleet.read('ca.pem') };
     assert.match(await attempt({ ...fleet.pair('device-edge-01'), maxVersion: 'TLSv1.2' }, { tls }), /cannot connect/);
     assert.match(await attempt(undefined, { tls }), /cannot connect/);
-    assert.match(await attempt(fleet.pair('device-edge-01'), {}), /no welcome came|the device ended the stream|not a welcome|ended|broke/);
+    assert.match(
+      await attempt(fleet.pair('device-edge-01'), {}),
+      /no welcome came|the device ended the stream|not a welcome|ended|broke/,
+    );
     for (const options of [{}, { ...tls, fingerprint: 'ab' }]) {
       assert.match(await attempt(fleet.pair('device-edge-01'), { tls: options }), /either `ca` or `fingerprint`/);
     }

@@ -1,0 +1,189 @@
+import { strict as assert } from 'node:assert';
+import { afterEach, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { inspect } from 'node:util';
+
+import { CommandError, EdgeDevice, EdgeError, MemoryCursorStore } from '../src';
+import { Client, closeAll, scripted } from './client';
+import { makeAlert, makeResult } from './scripted';
+import { waitUntil } from './support';
+
+afterEach(closeAll);
+
+test('quiet: a ping at each heartbeat keeps the connection, silence ends it', async () => {
+  const server = await scripted();
+  const client = await new Client(server, undefined, { timing: { idleMs: 250 } }).connected();
+  await waitUntil(() => server.heard.filter((message) => message.type === 'ping').length >= 4, 'pings');
+  assert.deepEqual(client.of('lost'), []);
+  for (const session of server.sessions) session.send = () => undefined;
+  assert.match(await client.lost(), /nothing came for 0.25 s/);
+});
+
+test('a ping is answered with the same t', async () => {
+  const server = await scripted();
+  await new Client(server).connected();
+  server.broadcast({ type: 'ping', t: 1234.5 });
+  await waitUntil(() => server.heard.some((message) => message.type === 'pong' && message.t === 1234.5), 'the pong');
+});
+
+const SECRET = 'ab'.repeat(32);
+const LOGIN = { keyId: 'backend-1', secret: SECRET };
+
+test('a login on plain TCP', async () => {
+  const server = await scripted({ login: LOGIN });
+  const client = await new Client(server, undefined, { auth: LOGIN }).connected();
+  server.raise();
+  await waitUntil(() => client.given.length === 1, 'an alert');
+  const shown = inspect(client.edge, { depth: 9, showHidden: true }) + JSON.stringify(client.edge);
+  assert.ok(!shown.includes(SECRET) && !JSON.stringify(server.heard).includes(SECRET));
+});
+
+for (const [name, script, options, reason] of [
+  ['a wrong proof', { login: { ...LOGIN, secret: 'cd'.repeat(32) } }, { auth: LOGIN }, /could not prove/],
+  ['no proof', { login: LOGIN, helloOk: { proof: undefined } }, { auth: LOGIN }, /could not prove/],
+  ['no login where a key is given', {}, { auth: LOGIN }, /does not ask for it/],
+  ['a login where no key is given', { login: LOGIN }, {}, /give `auth`/],
+  ['another device', {}, { deviceId: 'edge-02' }, /this is device "edge-01", not "edge-02"/],
+  ['no hello', { plain: true }, {}, /use `plain: true`/],
+  ['a hello_ok that leaves alerts out', { helloOk: { resume: { status: 'ok', from: 0 } } }, {}, /names no place/],
+] as const) {
+  test(`refused: ${name}`, async () => {
+    const server = await scripted(script);
+    const client = new Client(server, undefined, options);
+    assert.match(await client.lost(), reason);
+    assert.deepEqual(client.of('connected'), []);
+    server.raise();
+    assert.deepEqual(client.given, []);
+  });
+}
+
+test('plain: never a byte is sent, and an alert that comes both ways is given once', async () => {
+  for (const plain of [true, false]) {
+    const server = await scripted({ plain });
+    const client = await new Client(server, undefined, { plain: true, timing: { idleMs: 200 } }, {}, {}).connected();
+    const alert = makeAlert(1);
+    server.broadcast(alert);
+    server.broadcast({ ...makeResult(1), alerts: [alert, makeAlert(2)] });
+    await waitUntil(() => client.given.length === 2, 'both');
+    assert.match(await client.lost(), /nothing came for 0.2 s/);
+    assert.deepEqual(
+      client.given.map((given) => given.alert_id),
+      [alert.alert_id, makeAlert(2).alert_id],
+    );
+    assert.deepEqual(server.heard, []);
+    await assert.rejects(client.edge.command('explain', {}), EdgeError);
+  }
+});
+
+test('commands: the answer, an error, none in time, and the same id again after a cut', async () => {
+  const server = await scripted();
+  const client = await new Client(server).connected();
+  assert.deepEqual(await client.edge.command('explain', {}), { rules: [], args: {} });
+  await assert.rejects(
+    client.edge.command('reset_config', {}),
+    new CommandError('unknown_command', 'reset_config: there is no reset_config'),
+  );
+  const late = client.edge.command('restart_camera', {}, 1_500).catch((error: CommandError) => error.code);
+  const ids = (): unknown[] =>
+    server.heard.filter((message) => message.cmd === 'restart_camera').map((message) => message.id);
+  await waitUntil(() => ids().length === 1, 'the command');
+  server.hangUp();
+  await waitUntil(() => ids().length === 2, 'the command again');
+  assert.equal(new Set(ids()).size, 1);
+  assert.equal(await late, 'timeout');
+  const long = client.edge.command('set_config', { values: { 'alerts.rules': 'x'.repeat(70_000) } });
+  await assert.rejects(long, /the device takes 65536/);
+  const waiting = client.edge.command('restart_camera', {}).catch((error: CommandError) => error.code);
+  await client.edge.stop();
+  assert.equal(await waiting, 'closed');
+});
+
+test('a gap and a reset are told, and it goes on from there', async () => {
+  const server = await scripted();
+  const store = new MemoryCursorStore();
+  store.save('edge-01', { stream: 'stream-1', seq: 5 });
+  server.oldest = 11;
+  server.store();
+  const client = await new Client(server, store).connected();
+  await waitUntil(() => client.given.length === 1, 'the oldest');
+  assert.deepEqual(client.of('gap'), [{ deviceId: 'edge-01', event: 'gap', missed: 5 }]);
+  Object.assign(server, { stream: 'stream-2', oldest: 1, alerts: [] });
+  server.store({ event_uid: 'another' });
+  server.hangUp();
+  await waitUntil(() => client.given.length === 2, 'the new stream');
+  assert.deepEqual(client.of('reset'), [{ deviceId: 'edge-01', event: 'reset', stream: 'stream-2', from: 1 }]);
+  await waitUntil(() => store.load('edge-01')?.stream === 'stream-2', 'the cursor');
+});
+
+test('a jump hangs up and is resumed', async () => {
+  const server = await scripted();
+  const client = await new Client(server).connected();
+  server.store();
+  server.raise();
+  assert.match(await client.lost(), /after alert 0 of stream stream-1 came 2/);
+  await waitUntil(() => client.given.length === 2, 'both');
+  assert.deepEqual(client.seqs, [1, 2]);
+});
+
+test('complaints are passed on, fatal ones end the connection, and a goodbye is heeded', async () => {
+  const server = await scripted();
+  const client = await new Client(server).connected();
+  server.broadcast({ type: 'error', code: 'too_many_consumers', message: 'no place', fatal: false });
+  server.broadcast({ type: 'of a later version' });
+  await waitUntil(() => client.of('warning').length === 1, 'the warning');
+  server.broadcast({ type: 'goodbye', reason: 'shutdown', retry_after_ms: 700 });
+  server.broadcast({ type: 'error', code: 'slow_consumer', message: 'too slow', fatal: true });
+  assert.match(await client.lost(), /the device says slow_consumer: too slow/);
+  const [lost] = client.of('lost');
+  assert.deepEqual(lost, {
+    ...{ deviceId: 'edge-01', event: 'lost', connection: 'main', code: 'slow_consumer', retryMs: 950 },
+    reason: 'the device says slow_consumer: too slow',
+  });
+});
+
+test('stop lets the alert in hand finish, acknowledges it, and leaves the others', async () => {
+  const server = await scripted();
+  const given: number[] = [];
+  const client = new Client(
+    server,
+    undefined,
+    { consumer: 'backend-1' },
+    {
+      alert: async (alert) => {
+        await sleep(50);
+        given.push(alert.seq ?? 0);
+      },
+    },
+  );
+  await client.connected();
+  for (let number = 1; number <= 10; number++) server.raise();
+  await waitUntil(() => given.length === 1, 'the first');
+  await client.edge.stop();
+  const last = given.length;
+  assert.ok(last < 10);
+  assert.deepEqual(await client.store.load('edge-01'), { stream: 'stream-1', seq: last });
+  await waitUntil(() => server.heard.at(-1)?.type === 'ack', 'the ack');
+  assert.equal(server.heard.at(-1)?.seq, last);
+  await waitUntil(() => server.sessions.size === 0, 'hung up');
+  assert.equal(client.edge.status?.event, 'stopped');
+  await assert.rejects(client.edge.command('explain', {}), /was stopped/);
+});
+
+test('stop while nobody answers, and twice', async () => {
+  const server = await scripted();
+  await server.close();
+  const client = new Client(server);
+  assert.match(await client.lost(), /cannot connect to edge-01 at 127.0.0.1:\d+: .*ECONNREFUSED/);
+  await Promise.all([client.edge.stop(), client.edge.stop()]);
+});
+
+test('options that cannot work are refused at once', () => {
+  const alert = (): void => undefined;
+  assert.throws(() => new EdgeDevice({ deviceId: 'edge-01' }, { alert }), /needs a cursor store/);
+  assert.throws(() => new EdgeDevice({ deviceId: 'edge-01', consumer: 'a b' }, {}), /consumer "a b" must be/);
+  assert.throws(
+    () => new EdgeDevice({ deviceId: 'edge-01', auth: { keyId: 'k', secret: 'short' } }, {}),
+    /hexadecimal/,
+  );
+  new EdgeDevice({ deviceId: 'edge-01' }, { detection: alert });
+});
