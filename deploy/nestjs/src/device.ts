@@ -7,25 +7,16 @@ import type { Commands } from './commands';
 import { type ConnectionSettings, TIMING } from './connection';
 import { AlertCursor, type CursorStore, Recent } from './cursor';
 import { EdgeError, reasonOf } from './errors';
+import { check, type DeviceHandlers, type Shared, topicsOf } from './handlers';
 import { framesHello, mainHello } from './hello';
 import { AlertLane, DroppingLane } from './lanes';
-import { Link, type LinkOwner } from './link';
+import { Link, type LinkOwner, type Source } from './link';
 import { LoginKey } from './login';
 import type { Alert, DetectionResult, Health, HelloOk, ServerMessage, Topic, VideoFrame, Welcome } from './messages';
-import type { DeviceOptions, EdgeOptions } from './options';
+import type { DeviceOptions } from './options';
 import type { EdgeStatus } from './status';
+import { dial } from './tls';
 
-/** What to do with what a device says. A promise is waited for before the next of its kind is given. */
-export interface DeviceHandlers {
-  /** Its success moves the cursor, its failure means: again, after a while. `attempt` counts from 1. */
-  alert?(alert: Alert, attempt: number): unknown;
-  detection?(result: DetectionResult): unknown;
-  frame?(frame: VideoFrame): unknown;
-  health?(health: Health): unknown;
-  status?(status: EdgeStatus): void;
-}
-
-const CONSUMER = /^[A-Za-z0-9._-]{1,64}$/;
 const DETECTIONS_WAITING = 64;
 const ALERTS_WAITING = 256;
 const COMMAND_MS = 10_000;
@@ -54,16 +45,11 @@ export class EdgeDevice {
   constructor(
     private readonly options: DeviceOptions,
     private readonly handlers: DeviceHandlers,
-    private readonly shared: Pick<EdgeOptions, 'cursors' | 'giveUp'> = {},
+    private readonly shared: Shared = {},
   ) {
     this.id = options.deviceId;
-    this.topics = new Set(handledBy(handlers).filter((topic) => options.subscribe?.includes(topic) ?? true));
-    if (options.consumer !== undefined && !CONSUMER.test(options.consumer)) {
-      throw new EdgeError(
-        `consumer "${options.consumer}" must be 1 to 64 letters, digits, dots, dashes or underscores`,
-      );
-    }
-    if (this.resumes && !shared.cursors) throw new EdgeError(`device "${this.id}" needs a cursor store for its alerts`);
+    this.topics = topicsOf(options, handlers);
+    check(options, this.topics, shared);
     const backoff = (): Backoff => new Backoff(options.random);
     const warn = (what: string) => (error: unknown) => this.warn(`the ${what} handler failed: ${reasonOf(error)}`);
     this.alerts = new AlertLane(options.alertQueue ?? ALERTS_WAITING, this.alertWork(shared.cursors), backoff);
@@ -75,12 +61,17 @@ export class EdgeDevice {
     this.frameLane = new DroppingLane(1, (frame) => handlers.frame?.(frame), warn('frame'));
     this.healthLane = new DroppingLane(1, (health) => handlers.health?.(health), warn('health'));
     this.main = this.link(this.mainOwner());
-    if (this.topics.has('frames') && !options.plain) this.frames = this.link(this.framesOwner());
+    if (this.topics.has('frames') && !this.single) this.frames = this.link(this.framesOwner());
   }
 
   /** Detection results and pictures that the handlers were too slow for. */
   get dropped(): { detections: number; frames: number } {
     return { detections: this.detectionLane.dropped, frames: this.frameLane.dropped };
+  }
+
+  /** It connects to us. */
+  get incoming(): boolean {
+    return this.options.incoming ?? false;
   }
 
   get connected(): boolean {
@@ -125,15 +116,28 @@ export class EdgeDevice {
     return this.topics.has('alerts') && !this.options.plain;
   }
 
+  /** One connection carries everything: a second one cannot be had, or would bring everything twice. */
+  private get single(): boolean {
+    return this.options.plain === true || this.incoming;
+  }
+
   private link(owner: LinkOwner): Link {
-    const { deviceId, host = 'localhost', port = 8080, tls, auth, plain = false, timing, random } = this.options;
+    const { deviceId, auth, plain = false, timing, random } = this.options;
     const settings: ConnectionSettings = {
       deviceId,
       plain,
       timing: { ...TIMING, ...timing },
       ...(auth && { key: new LoginKey(auth.keyId, auth.secret) }),
     };
-    return new Link({ deviceId, host, port, ...(tls && { tls }) }, settings, owner, new Backoff(random));
+    return new Link(this.source(settings.timing.connectMs), settings, owner, new Backoff(random));
+  }
+
+  private source(timeoutMs: number): Source {
+    const { deviceId, host = 'localhost', port = 8080, tls, incoming } = this.options;
+    const { gateway } = this.shared;
+    if (incoming && gateway) return { open: (signal) => gateway.next(deviceId, signal), comesBack: true };
+    const target = { deviceId, host, port, ...(tls && { tls }) };
+    return { open: (signal) => dial(target, timeoutMs, signal), comesBack: false };
   }
 
   private mainOwner(): LinkOwner {
@@ -207,7 +211,7 @@ export class EdgeDevice {
   private receive(message: ServerMessage): void {
     if (message.type === 'alert') this.receiveAlert(message);
     else if (message.type === 'detection_result') this.receiveResult(message);
-    else if (message.type === 'video_frame') this.receivePlainFrame(message);
+    else if (message.type === 'video_frame') this.receiveFrame(message);
     else if (message.type === 'health') this.healthLane.push(message);
     else if (message.type === 'command_result') this.calls.answered(message);
     else if (message.type === 'error') this.warn(message.message, message.code);
@@ -219,8 +223,8 @@ export class EdgeDevice {
   }
 
   /** Other pictures have a connection of their own. */
-  private receivePlainFrame(frame: VideoFrame): void {
-    if (this.options.plain && this.topics.has('frames')) this.frameLane.push(frame);
+  private receiveFrame(frame: VideoFrame): void {
+    if (this.single && this.topics.has('frames')) this.frameLane.push(frame);
   }
 
   private receiveAlert(alert: Alert): void {
@@ -281,10 +285,4 @@ export class EdgeDevice {
     this.ready = false;
     this.tell({ deviceId: this.id, event: 'stopped' });
   }
-}
-
-/** A device is asked for nothing that nobody handles. */
-function handledBy({ alert, detection, frame, health }: DeviceHandlers): Topic[] {
-  const handled = { alerts: alert, detections: detection, frames: frame, health };
-  return (Object.keys(handled) as Topic[]).filter((topic) => handled[topic]);
 }

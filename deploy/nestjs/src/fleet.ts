@@ -1,5 +1,7 @@
-import { EdgeDevice, type DeviceHandlers } from './device';
+import { EdgeDevice } from './device';
 import { EdgeError } from './errors';
+import { Gateway } from './gateway';
+import type { DeviceHandlers } from './handlers';
 import type { Topic } from './messages';
 import type { DeviceOptions, EdgeOptions } from './options';
 import type { EdgeStatus } from './status';
@@ -9,11 +11,16 @@ export class Fleet {
   readonly #options: EdgeOptions; // not shown by inspectors: it holds secrets
   private readonly byId = new Map<string, EdgeDevice>();
 
+  private readonly gateway: Gateway | undefined;
+
   constructor(
     options: EdgeOptions,
     private readonly handlers: (device: () => EdgeDevice) => DeviceHandlers,
+    logger: { warn(text: string): void },
   ) {
     this.#options = options;
+    const knows = (deviceId: string): boolean => this.byId.get(deviceId)?.incoming ?? false;
+    if (options.gateway) this.gateway = new Gateway(options.gateway, knows, (reason) => logger.warn(reason));
   }
 
   get devices(): EdgeDevice[] {
@@ -24,19 +31,21 @@ export class Fleet {
     return this.byId.get(deviceId);
   }
 
-  /** Begins to connect to the devices of the options. */
-  start(topics: (options: DeviceOptions) => Topic[]): void {
+  /** Begins to connect to the devices of the options; fails when the gateway cannot listen. */
+  async start(topics: (options: DeviceOptions) => Topic[]): Promise<void> {
+    await this.gateway?.listen();
     for (const own of this.#options.devices ?? []) this.add(own, topics);
   }
 
   add(own: DeviceOptions, topics: (options: DeviceOptions) => Topic[]): EdgeDevice {
     const options = { ...this.#options.defaults, ...own };
     if (this.byId.has(options.deviceId)) throw new EdgeError(`device "${options.deviceId}" is there already`);
+    const { cursors, giveUp } = this.#options;
     const wanted = { ...options, subscribe: topics(options) };
     const device: EdgeDevice = new EdgeDevice(
       wanted,
       this.handlers(() => device),
-      this.#options,
+      { ...(cursors && { cursors }), ...(giveUp && { giveUp }), ...(this.gateway && { gateway: this.gateway }) },
     );
     this.byId.set(device.id, device);
     device.start();
@@ -51,6 +60,7 @@ export class Fleet {
   }
 
   async stop(): Promise<void> {
+    this.gateway?.close();
     await Promise.all(this.devices.map((device) => this.remove(device.id)));
   }
 }

@@ -3,15 +3,16 @@ import type { DeviceOptions } from './options';
 
 const CLIENT = 'preact-edge-nestjs';
 
-/** What to say on the main connection: everything wanted but pictures, and where in the alerts to go on. */
+/** What to say on the main connection: everything wanted but pictures, if they have their own, and where to go on. */
 export function mainHello(options: DeviceOptions, topics: ReadonlySet<Topic>, position: Cursor | undefined): Hello {
-  const { consumer } = options;
+  const { consumer, incoming, frames } = options;
   const resume = topics.has('alerts') ? resumeAfter(options, position) : undefined;
   return {
     type: 'hello',
     protocol: 1,
     client: CLIENT,
-    subscribe: [...topics].filter((topic) => topic !== 'frames'),
+    subscribe: [...topics].filter((topic) => incoming || topic !== 'frames'),
+    ...(incoming && frames && { frames }),
     ...(consumer !== undefined && { consumer }),
     ...(resume && { resume }),
   };

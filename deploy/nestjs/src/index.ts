@@ -3,7 +3,7 @@ export type * from './commands';
 export { TIMING, type Timing } from './connection';
 export { EdgeContext } from './context';
 export { AlertCursor, type CursorStore, MemoryCursorStore, type Step } from './cursor';
-export { type DeviceHandlers, EdgeDevice } from './device';
+export { EdgeDevice } from './device';
 export { BehindError, CommandError, ConnectionError, EdgeError, ProtocolError } from './errors';
 export {
   type ByteOrder,
@@ -15,6 +15,8 @@ export {
   MessageReader,
   type RawMessage,
 } from './framing';
+export type { GatewayOptions } from './gateway';
+export type { DeviceHandlers } from './handlers';
 export { LoginKey, type LoginTerms } from './login';
 export * from './messages';
 export { EdgeStreamsModule } from './module';

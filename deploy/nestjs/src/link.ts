@@ -1,7 +1,8 @@
-import { Backoff } from './backoff';
+import type { Socket } from 'node:net';
+
+import type { Backoff } from './backoff';
 import { Connection, type ConnectionOwner, type ConnectionSettings } from './connection';
 import type { ClientMessage, HelloOk, ServerMessage, Welcome } from './messages';
-import { dial, type Target } from './tls';
 import { wait } from './wait';
 
 const SETTLED_MS = 10_000; // a plain connection that lasted for so long was a good one
@@ -13,15 +14,23 @@ export interface LinkOwner extends Omit<ConnectionOwner, 'closed'> {
   lost(reason: Error, retryMs: number): void;
 }
 
+/** Where connections come from. */
+export interface Source {
+  open(signal: AbortSignal): Promise<Socket>;
+  /** The device makes them, with waits of its own: after one there is nothing to wait for but the next. */
+  comesBack: boolean;
+}
+
 /** Keeps one connection to a device up until it is stopped. */
 export class Link {
   private connection: Connection | undefined;
   private readonly stopping = new AbortController();
   private retryAfterMs = 0;
+  private opened = false; // in the present attempt
   private settled: NodeJS.Timeout | undefined;
 
   constructor(
-    private readonly target: Target,
+    private readonly source: Source,
     private readonly settings: ConnectionSettings,
     private readonly owner: LinkOwner,
     private readonly backoff: Backoff,
@@ -32,7 +41,7 @@ export class Link {
     while (!this.stopping.signal.aborted) {
       const reason = await this.attempt();
       if (this.stopping.signal.aborted) return;
-      const retryMs = this.retryAfterMs + this.backoff.next();
+      const retryMs = this.source.comesBack && this.opened ? 0 : this.retryAfterMs + this.backoff.next();
       this.owner.lost(reason, retryMs);
       await wait(retryMs, this.stopping.signal);
     }
@@ -59,8 +68,10 @@ export class Link {
   private async attempt(): Promise<Error> {
     try {
       this.retryAfterMs = 0;
+      this.opened = false;
       await this.owner.prepare();
-      const socket = await dial(this.target, this.settings.timing.connectMs, this.stopping.signal);
+      const socket = await this.source.open(this.stopping.signal);
+      this.opened = true;
       return await new Promise((closed) => {
         this.connection = new Connection(socket, this.settings, {
           hello: (welcome) => this.owner.hello(welcome),

@@ -1,5 +1,6 @@
 import type { Timing } from './connection';
 import type { CursorStore } from './cursor';
+import type { GatewayOptions } from './gateway';
 import type { Alert, FrameWishes, Topic } from './messages';
 import type { TlsOptions } from './tls';
 
@@ -11,6 +12,8 @@ export interface DeviceOptions {
   host?: string;
   /** Default: 8080. */
   port?: number;
+  /** The device connects to us: see `gateway`. Then host, port, tls, auth and plain do not matter. */
+  incoming?: boolean;
   /** TLS 1.3; without it, plain TCP. */
   tls?: TlsOptions;
   /** The login for `auth = "hmac"`; `secret` in hexadecimal. A device that does not ask for it is refused. */
@@ -41,6 +44,8 @@ export interface DeviceOptions {
 /** Devices, and what holds for all of them. */
 export interface EdgeOptions {
   devices?: DeviceOptions[];
+  /** Where devices with `incoming` connect. */
+  gateway?: GatewayOptions;
   /** What each device's own options are laid over. */
   defaults?: Partial<DeviceOptions>;
   /** Needed unless every device is `plain`, or no alerts are wanted. */

@@ -3,9 +3,10 @@ import { type CustomTransportStrategy, Server } from '@nestjs/microservices';
 import { isObservable, lastValueFrom } from 'rxjs';
 
 import { EdgeContext } from './context';
-import type { DeviceHandlers, EdgeDevice } from './device';
+import type { EdgeDevice } from './device';
 import { reasonOf } from './errors';
 import { Fleet, StatusLog } from './fleet';
+import type { DeviceHandlers } from './handlers';
 import type { Topic } from './messages';
 import type { DeviceOptions, EdgeOptions } from './options';
 import type { EdgeStatus } from './status';
@@ -34,7 +35,7 @@ export class EdgeTransport extends Server<Record<string, never>> implements Cust
 
   constructor(options: EdgeOptions) {
     super();
-    this.fleet = new Fleet(options, (device) => this.handlersFor(device));
+    this.fleet = new Fleet(options, (device) => this.handlersFor(device), this.logger);
   }
 
   get devices(): EdgeDevice[] {
@@ -55,9 +56,8 @@ export class EdgeTransport extends Server<Record<string, never>> implements Cust
     return this.fleet.remove(deviceId);
   }
 
-  listen(callback: () => void): void {
-    this.fleet.start((all) => this.topics(all));
-    callback();
+  listen(callback: (error?: unknown) => void): void {
+    this.fleet.start((all) => this.topics(all)).then(() => callback(), callback);
   }
 
   close(): Promise<void> {

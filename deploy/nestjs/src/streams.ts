@@ -1,9 +1,10 @@
 import { Logger, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
 import { type Observable, Subject } from 'rxjs';
 
-import type { DeviceHandlers, EdgeDevice } from './device';
+import type { EdgeDevice } from './device';
 import { EdgeError } from './errors';
 import { Fleet, StatusLog } from './fleet';
+import type { DeviceHandlers } from './handlers';
 import type { Alert, DetectionResult, Health, Topic, VideoFrame } from './messages';
 import type { DeviceOptions, EdgeOptions } from './options';
 import type { EdgeStatus } from './status';
@@ -45,11 +46,12 @@ export class EdgeStreams implements OnApplicationBootstrap, OnModuleDestroy {
   private readonly statuses = new Subject<EdgeStatus>();
   private readonly onAlert: EdgeStreamsOptions['onAlert'];
   private readonly fleet: Fleet;
-  private readonly log = new StatusLog(new Logger(EdgeStreams.name));
+  private readonly logger = new Logger(EdgeStreams.name);
+  private readonly log = new StatusLog(this.logger);
 
   constructor(options: EdgeStreamsOptions) {
     this.onAlert = options.onAlert;
-    this.fleet = new Fleet(options, (device) => this.handlers(device));
+    this.fleet = new Fleet(options, (device) => this.handlers(device), this.logger);
     this.alerts$ = this.alerts.asObservable();
     this.detections$ = this.detections.asObservable();
     this.frames$ = this.frames.asObservable();
@@ -76,8 +78,8 @@ export class EdgeStreams implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   /** Nest calls it when every module is ready; without Nest, call it yourself. */
-  onApplicationBootstrap(): void {
-    this.fleet.start(topics);
+  async onApplicationBootstrap(): Promise<void> {
+    await this.fleet.start(topics);
   }
 
   /** Nest calls it at the end, while databases are still there; the streams end with it. */

@@ -38,7 +38,7 @@ export class Client {
     readonly store: CursorStore = new MemoryCursorStore(),
     options: Partial<DeviceOptions> = {},
     handlers: DeviceHandlers = {},
-    shared: Partial<EdgeOptions> = {},
+    shared: Pick<EdgeOptions, 'giveUp'> = {},
   ) {
     this.edge = new EdgeDevice(
       { deviceId: 'edge-01', host: '127.0.0.1', port: server.port, random: () => 0, ...options },

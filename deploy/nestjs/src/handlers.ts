@@ -1,0 +1,48 @@
+import type { CursorStore } from './cursor';
+import { EdgeError } from './errors';
+import type { Gateway } from './gateway';
+import type { Alert, DetectionResult, Health, Topic, VideoFrame } from './messages';
+import type { DeviceOptions, EdgeOptions } from './options';
+import type { EdgeStatus } from './status';
+
+/** What to do with what a device says. A promise is waited for before the next of its kind is given. */
+export interface DeviceHandlers {
+  /** Its success moves the cursor, its failure means: again, after a while. `attempt` counts from 1. */
+  alert?(alert: Alert, attempt: number): unknown;
+  detection?(result: DetectionResult): unknown;
+  frame?(frame: VideoFrame): unknown;
+  health?(health: Health): unknown;
+  status?(status: EdgeStatus): void;
+}
+
+/** What devices of one application have in common. */
+export interface Shared {
+  cursors?: CursorStore;
+  giveUp?: EdgeOptions['giveUp'];
+  gateway?: Gateway;
+}
+
+const CONSUMER = /^[A-Za-z0-9._-]{1,64}$/;
+
+/** What to ask a device for: nothing that nobody handles. */
+export function topicsOf({ subscribe }: DeviceOptions, handlers: DeviceHandlers): Set<Topic> {
+  const { alert, detection, frame, health } = handlers;
+  const handled = { alerts: alert, detections: detection, frames: frame, health };
+  const topics = (Object.keys(handled) as Topic[]).filter((topic) => handled[topic]);
+  return new Set(topics.filter((topic) => subscribe?.includes(topic) ?? true));
+}
+
+/** Refuses options that cannot work. */
+export function check(
+  { deviceId, consumer, incoming, plain }: DeviceOptions,
+  topics: Set<Topic>,
+  shared: Shared,
+): void {
+  if (consumer !== undefined && !CONSUMER.test(consumer)) {
+    throw new EdgeError(`consumer "${consumer}" must be 1 to 64 letters, digits, dots, dashes or underscores`);
+  }
+  if (incoming && !shared.gateway) throw new EdgeError(`device "${deviceId}" needs a gateway to come in by`);
+  if (topics.has('alerts') && !plain && !shared.cursors) {
+    throw new EdgeError(`device "${deviceId}" needs a cursor store for its alerts`);
+  }
+}
