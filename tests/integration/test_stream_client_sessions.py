@@ -784,3 +784,36 @@ def test_what_a_device_says_cannot_steer_a_terminal() -> None:
 
     with scripted(device) as peer, Subscriber(*peer.address) as client:
         assert str(until(Lost, client)[-1]).startswith("the device refused: ?[2Jno?way (bad_json)")
+
+
+def test_the_last_ack_is_sent_before_it_closes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.stream.clientoutgoing.ACK_S", 100.0)
+    acks: list[int] = []
+
+    def device(caller: Caller) -> None:
+        caller.accept()
+        caller.send(alert(1), alert(2), *[{"type": "detection_result"} for _ in range(500)])
+        while True:
+            acks.append(caller.hear()["seq"])
+
+    with scripted(device) as peer, Subscriber(*peer.address, consumer="c") as client:
+        one, two = of(Alert, client, 2)
+        client.ack(one)
+        wait_until(lambda: acks)
+        client.ack(two)
+        client.close()
+        wait_until(lambda: acks == [1, 2])
+
+
+def test_results_do_not_wait_behind_pictures() -> None:
+    def device(caller: Caller) -> None:
+        caller.welcome()
+        caller.picture(1, b"jpeg")
+        caller.send({"type": "detection_result"}, alert(1))
+        caller.wait_for_end()
+
+    with scripted(device) as peer, Subscriber(*peer.address, hello="never") as client:
+        client.start()
+        wait_until(lambda: len(client._inbox._kept) == 3)
+        events = list(itertools.islice(client, 5))
+    assert kinds(events) == ["Connected", "Welcome", "DetectionResult", "Alert", "VideoFrame"]
