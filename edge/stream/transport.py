@@ -152,6 +152,7 @@ class Encrypted:
         try:
             while data := self._tls.read(READ_SIZE):
                 parts.append(data)
+            self.ended = True  # the peer's goodbye of TLS: nothing can follow it
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLZeroReturnError:
