@@ -15,7 +15,7 @@ from edge.errors import ConfigError, StateError, StreamError
 from edge.storage import write_atomic
 from edge.stream.address import DEFAULT_PORT, show, split_address
 from edge.stream.client import Event, Login, Lost, Message, Refused, Subscriber, Tls, Untrusted, VideoFrame
-from edge.stream.clientmessages import KINDS, FromDevice, decode
+from edge.stream.client.messages import KINDS, FromDevice, decode
 
 TICK_S = 0.25
 HOPELESS = ("auth_failed", "auth_required", "unsupported_version")  # trying again would only be refused again

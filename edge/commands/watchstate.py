@@ -23,7 +23,7 @@ from edge.stream.client import (
     VideoFrame,
     Welcome,
 )
-from edge.stream.clientmessages import Component, printable
+from edge.stream.client.messages import Component, printable
 
 KEPT_ALERTS = 50
 SECONDS = 60  # of rates and latencies that are kept, one value each

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import logging
 import os
@@ -49,19 +50,34 @@ class Dialler:
         self.busy = False  # being resolved, connected to, or talked to
         self.due = now
         self._failures = 0
-        self._addresses: list[Address] = []
+        self._warned = False
         self._log = Quiet(logger).log
 
-    def resolve(self) -> list[Address]:
+    def check(self) -> None:
+        """Before the start: raises ConfigError for an address that must not be dialled. A name is seen to later."""
+        with contextlib.suppress(StreamError):
+            self.resolve(socket.AI_NUMERICHOST)
+
+    def resolve(self, flags: int = 0) -> list[Address]:
         """Look the name up, which may take long; raises StreamError, or ConfigError for one that must not be."""
         try:
-            found = socket.getaddrinfo(self.backend.host, self.backend.port, type=socket.SOCK_STREAM)
+            found = socket.getaddrinfo(self.backend.host, self.backend.port, type=socket.SOCK_STREAM, flags=flags)
         except (socket.gaierror, UnicodeError) as error:
             raise StreamError(f"the name is not known ({error})") from error
         addresses: list[Address] = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
-        if not self.backend.tls and not self.backend.allow_insecure and not all(map(_is_loopback, addresses)):
-            raise ConfigError("without TLS anybody could answer there; set tls = true, or allow_insecure = true")
+        if not self.backend.tls and not all(map(_is_loopback, addresses)):
+            self._allow()
         return addresses
+
+    def _allow(self) -> None:
+        """See whether a backend on another machine may be dialled without TLS."""
+        if not self.backend.allow_insecure:
+            raise ConfigError(
+                f"backend {self.name}: without TLS anybody could answer there; set tls = true, or allow_insecure = true"
+            )
+        if not self._warned:
+            self._warned = True
+            logger.warning("backend %s is dialled without TLS: whoever answers there sees the stream", self.name)
 
     def connect(self, addresses: Sequence[Address]) -> socket.socket:
         """Begin to connect to one of these, another one at each try; raises StreamError."""

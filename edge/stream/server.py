@@ -114,6 +114,9 @@ class StreamServer:
                 self.addresses += self._arrivals.watch(doors[-1])
             self._trust.check(doors, self._backends)
             self._trust.warn(self._hub.identity.device_id)
+            diallers = [Dialler(backend, self._settings.heartbeat_s, time.monotonic()) for backend in self._backends]
+            for dialler in diallers:
+                dialler.check()
         except BaseException:
             self.close()
             raise
@@ -122,7 +125,6 @@ class StreamServer:
         bounds = self._outbox.bounds if self._outbox is not None else None
         if bounds is not None:
             self._hub.begin(bounds)
-        diallers = [Dialler(backend, self._settings.heartbeat_s, now) for backend in self._backends]
         self._calls = Calls(diallers, self._clerk, self._selector, self._admit)
         self._selector.register(self._waker, selectors.EVENT_READ, self._on_wake)
         for part in (self._clerk, self._reader, self._worker):

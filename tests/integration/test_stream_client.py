@@ -13,10 +13,9 @@ import pytest
 
 from edge.config import Listener
 from edge.errors import ProtocolError, StreamError
-from edge.stream import clientengine, clientlink
 from edge.stream.address import split_address
-from edge.stream.client import Client, Connected, Event, Lost, Subscriber, Welcome, connect
-from edge.stream.clientlink import RETRY_MAX_S, RETRY_MIN_S, Backoff
+from edge.stream.client import Client, Connected, Event, Lost, Subscriber, Welcome, connect, engine, link
+from edge.stream.client.link import RETRY_MAX_S, RETRY_MIN_S, Backoff
 from edge.wire.framing import Message, encode
 from tests.streaming import make_alert, make_result, make_video, nothing_left, serving
 from tests.support import wait_until
@@ -128,7 +127,7 @@ def test_closing_from_another_thread_ends_a_client_that_waits() -> None:
 
 
 def test_a_listener_connects_again_and_says_what_happened(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clientlink, "RETRY_MIN_S", 0.001)
+    monkeypatch.setattr(link, "RETRY_MIN_S", 0.001)
     with scripted(WELCOME, b"junk!\n", WELCOME) as address, Subscriber(*address, hello="never") as client:
         events = list(itertools.islice(client, 8))
     assert [type(event) for event in events] == [Connected, Welcome, Lost, Connected, Lost, Connected, Welcome, Lost]
@@ -155,7 +154,7 @@ def test_a_device_that_never_speaks_is_given_up() -> None:
 
 
 def test_closing_ends_an_iteration_that_waits_for_the_next_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clientlink, "RETRY_MIN_S", 20.0)
+    monkeypatch.setattr(link, "RETRY_MIN_S", 20.0)
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     client = Subscriber("127.0.0.1", port)
@@ -183,7 +182,7 @@ def test_the_next_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch) ->
     with scripted(WELCOME) as (host, port):
         nobody = (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 1))
         device = (socket.AF_INET, socket.SOCK_STREAM, 0, "", (host, port))
-        monkeypatch.setattr(clientengine, "resolve", lambda *_: [nobody, device])
+        monkeypatch.setattr(engine, "resolve", lambda *_: [nobody, device])
         with Subscriber("edge.example", port, hello="never") as client:
             assert next(client) == Connected(host, port)
 

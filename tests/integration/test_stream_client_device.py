@@ -14,7 +14,6 @@ import pytest
 
 from edge.config import Listener, Outbox, Security
 from edge.outbox.outbox import Outbox as AlertBox
-from edge.stream import clientlink
 from edge.stream.client import (
     Alert,
     CommandFailed,
@@ -31,6 +30,7 @@ from edge.stream.client import (
     Subscriber,
     Tls,
     VideoFrame,
+    link,
 )
 from edge.stream.hub import Hub
 from edge.stream.publisher import Publisher
@@ -50,9 +50,9 @@ def _nothing_left() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clientlink, "RETRY_MIN_S", 0.001)
-    monkeypatch.setattr(clientlink, "RETRY_MAX_S", 0.05)
-    monkeypatch.setattr("edge.stream.clientline.MAX_RETRY_AFTER_S", 0.0)
+    monkeypatch.setattr(link, "RETRY_MIN_S", 0.001)
+    monkeypatch.setattr(link, "RETRY_MAX_S", 0.05)
+    monkeypatch.setattr("edge.stream.client.line.MAX_RETRY_AFTER_S", 0.0)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from edge.errors import ConfigError, ProtocolError, StateError, StreamError
-from edge.stream import clientengine, clientlink
 from edge.stream.client import (
     Alert,
     CommandFailed,
@@ -36,8 +35,10 @@ from edge.stream.client import (
     Subscriber,
     VideoFrame,
     Welcome,
+    engine,
+    link,
 )
-from edge.stream.clientinbox import MAX_FRAMES, MAX_KEPT, MAX_RESULTS
+from edge.stream.client.inbox import MAX_FRAMES, MAX_KEPT, MAX_RESULTS
 from tests.scripted import STREAM, Caller, alert, scripted
 from tests.streaming import nothing_left
 from tests.support import wait_until
@@ -51,8 +52,8 @@ def _nothing_left() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clientlink, "RETRY_MIN_S", 0.001)
-    monkeypatch.setattr(clientlink, "RETRY_MAX_S", 0.05)
+    monkeypatch.setattr(link, "RETRY_MIN_S", 0.001)
+    monkeypatch.setattr(link, "RETRY_MAX_S", 0.05)
 
 
 class Kept:
@@ -426,7 +427,7 @@ def test_heartbeats_both_ways() -> None:
 
 @pytest.mark.parametrize("says", ["nothing", "welcome", "hello_ok"])
 def test_a_device_that_falls_silent_is_given_up(says: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge.stream.clientdialogue.ANSWER_S", 0.1)
+    monkeypatch.setattr("edge.stream.client.dialogue.ANSWER_S", 0.1)
 
     def device(caller: Caller) -> None:
         if says == "welcome":
@@ -589,7 +590,7 @@ def test_of_results_the_oldest_go_and_alerts_stay() -> None:
 
 
 def test_an_application_that_takes_nothing_loses_the_connection_and_no_alert(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clientengine, "PAUSE_S", 0.1)
+    monkeypatch.setattr(engine, "PAUSE_S", 0.1)
     total = 20_000
     padding = "x" * 500  # more than the buffers of both sides hold
 
@@ -740,7 +741,7 @@ def test_the_reader_is_told_what_broke_the_thread(monkeypatch: pytest.MonkeyPatc
     def broken(*_: object) -> None:
         raise KeyError("a bug")
 
-    monkeypatch.setattr(clientengine, "resolve", broken)
+    monkeypatch.setattr(engine, "resolve", broken)
     with Subscriber("127.0.0.1", 1) as client, pytest.raises(RuntimeError, match="a bug"):
         next(client)
 
@@ -787,7 +788,7 @@ def test_what_a_device_says_cannot_steer_a_terminal() -> None:
 
 
 def test_the_last_ack_is_sent_before_it_closes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge.stream.clientoutgoing.ACK_S", 100.0)
+    monkeypatch.setattr("edge.stream.client.outgoing.ACK_S", 100.0)
     acks: list[int] = []
 
     def device(caller: Caller) -> None:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from edge.errors import ProtocolError
 from edge.stream.client import Alert, Cursor, Gap, HelloOk, Reset
-from edge.stream.clientmessages import Resumed
-from edge.stream.cursor import MAX_COPIES, Progress
+from edge.stream.client.cursor import MAX_COPIES, Progress
+from edge.stream.client.messages import Resumed
 
 
 def hello(start: int, status: str = "ok", missed: int = 0, stream: str = "s") -> HelloOk:

@@ -8,7 +8,7 @@ import pytest
 
 from edge.errors import StreamError
 from edge.stream.client import HelloOk, Message, Welcome
-from edge.stream.clientdialogue import ANSWER_S, IDLE_S, Dialogue, Wish
+from edge.stream.client.dialogue import ANSWER_S, IDLE_S, Dialogue, Wish
 from edge.wire.requests import Hello, Ping, Pong
 
 WELCOME = Message(type="welcome", protocol={"version": 1, "features": ["resume"], "auth": "none"})

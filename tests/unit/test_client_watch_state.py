@@ -5,7 +5,7 @@ from __future__ import annotations
 from edge.commands.watchstate import NOTICE_S, SECONDS, DeviceState, Seconds, span
 from edge.commands.watchview import sparkline
 from edge.stream.client import Alert, Connected, DetectionResult, Gap, HelloOk, Lost, Message, VideoFrame
-from edge.stream.clientmessages import LatencyMs, Resumed
+from edge.stream.client.messages import LatencyMs, Resumed
 
 
 def test_rates_and_medians_are_of_full_seconds() -> None:

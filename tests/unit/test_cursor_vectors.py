@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from edge.errors import ProtocolError
-from edge.stream.clientmessages import Alert, Gap, HelloOk, decode
-from edge.stream.cursor import Cursor, Progress
+from edge.stream.client.cursor import Cursor, Progress
+from edge.stream.client.messages import Alert, Gap, HelloOk, decode
 from edge.wire.framing import Message
 from tests.support import ROOT
 

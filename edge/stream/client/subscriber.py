@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 from edge import __version__
 from edge.errors import ConfigError, ProtocolError, StreamError
-from edge.stream.clientdialogue import IDLE_S, HelloMode, Login, Resumption, Wish
-from edge.stream.clientengine import Engine, Plan
-from edge.stream.clientinbox import Inbox, Item
-from edge.stream.clientmessages import Alert, CommandFailed, Event, HelloOk, Welcome
-from edge.stream.clienttls import Tls
-from edge.stream.cursor import Cursor, CursorStore, Progress
+from edge.stream.client.cursor import Cursor, CursorStore, Progress
+from edge.stream.client.dialogue import IDLE_S, HelloMode, Login, Resumption, Wish
+from edge.stream.client.engine import Engine, Plan
+from edge.stream.client.inbox import Inbox, Item
+from edge.stream.client.messages import Alert, CommandFailed, Event, HelloOk, Welcome
+from edge.stream.client.tls import Tls
 from edge.wire.framing import Message
 from edge.wire.requests import (
     DEFAULT_TOPICS,

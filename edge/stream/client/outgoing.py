@@ -6,8 +6,8 @@ import threading
 from dataclasses import dataclass, field
 
 from edge.errors import StreamError
-from edge.stream.clientmessages import CommandResult
-from edge.stream.cursor import Cursor
+from edge.stream.client.cursor import Cursor
+from edge.stream.client.messages import CommandResult
 from edge.wire.inbound import LIMIT_AFTER
 from edge.wire.requests import Command, encode_request
 

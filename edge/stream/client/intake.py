@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from edge.stream.clientinbox import Inbox
-from edge.stream.clientmessages import Alert, DetectionResult, Event, Gap, HelloOk, VideoFrame
-from edge.stream.cursor import Progress
+from edge.stream.client.cursor import Progress
+from edge.stream.client.inbox import Inbox
+from edge.stream.client.messages import Alert, DetectionResult, Event, Gap, HelloOk, VideoFrame
 from edge.wire.framing import Message
 from edge.wire.requests import MAX_SEQ
 

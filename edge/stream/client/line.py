@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from edge.errors import ConfigError, ProtocolError, StreamError
-from edge.stream.clientdialogue import Dialogue, Wish
-from edge.stream.clientlink import AddressInfo, Backoff, Link
-from edge.stream.clientmessages import Connected, Event, HelloOk, printable
-from edge.stream.clienttls import Tls
+from edge.stream.client.dialogue import Dialogue, Wish
+from edge.stream.client.link import AddressInfo, Backoff, Link
+from edge.stream.client.messages import Connected, Event, HelloOk, printable
+from edge.stream.client.tls import Tls
 from edge.wire.requests import encode_request
 
 NEVER = float("inf")

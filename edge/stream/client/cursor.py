@@ -11,7 +11,7 @@ import msgspec
 
 from edge.errors import ProtocolError, StateError
 from edge.storage import write_atomic
-from edge.stream.clientmessages import Alert, Gap, HelloOk, Reset
+from edge.stream.client.messages import Alert, Gap, HelloOk, Reset
 
 MAX_COPIES = 1024  # events of which a copy without a number was given; the oldest is forgotten
 

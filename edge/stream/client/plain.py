@@ -1,8 +1,4 @@
-"""The reference client.
-
-``Subscriber`` follows a device for as long as the program runs: it says hello, resumes after a cut, and gives typed
-events. ``connect`` gives the messages of one connection as they come, for who only listens.
-"""
+"""One connection to a device, as it comes: for who only listens."""
 
 from __future__ import annotations
 
@@ -13,62 +9,9 @@ from collections.abc import Iterator
 
 from edge.errors import ProtocolError, StreamError
 from edge.stream.address import show
-from edge.stream.clientdialogue import IDLE_S, Login
-from edge.stream.clientlink import CONNECT_S
-from edge.stream.clientmessages import (
-    Alert,
-    CommandFailed,
-    Connected,
-    DetectionResult,
-    ErrorMessage,
-    Event,
-    FramesLost,
-    Gap,
-    Goodbye,
-    Health,
-    HelloOk,
-    Lost,
-    Refused,
-    Reset,
-    Untrusted,
-    VideoFrame,
-    Welcome,
-)
-from edge.stream.clienttls import Tls
-from edge.stream.cursor import Cursor, CursorStore, FileCursor
-from edge.stream.following import Subscriber
+from edge.stream.client.dialogue import IDLE_S
+from edge.stream.client.link import CONNECT_S
 from edge.wire.framing import Message, MessageReader
-from edge.wire.requests import Frames
-
-__all__ = [
-    "Alert",
-    "Client",
-    "CommandFailed",
-    "Connected",
-    "Cursor",
-    "CursorStore",
-    "DetectionResult",
-    "ErrorMessage",
-    "Event",
-    "FileCursor",
-    "Frames",
-    "FramesLost",
-    "Gap",
-    "Goodbye",
-    "Health",
-    "HelloOk",
-    "Login",
-    "Lost",
-    "Message",
-    "Refused",
-    "Reset",
-    "Subscriber",
-    "Tls",
-    "Untrusted",
-    "VideoFrame",
-    "Welcome",
-    "connect",
-]
 
 READ_SIZE = 65536
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.errors import ConfigError
-from edge.stream.clientmessages import Untrusted
+from edge.stream.client.messages import Untrusted
 
 DEVICE_URI = "urn:preact-edge:device:"
 

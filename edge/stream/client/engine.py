@@ -10,15 +10,15 @@ import time
 from dataclasses import dataclass
 
 from edge.errors import EdgeError, StreamError, WorkerDied
-from edge.stream.clientdialogue import Wish
-from edge.stream.clientinbox import Inbox
-from edge.stream.clientintake import Intake
-from edge.stream.clientline import NEVER, Closed, Line
-from edge.stream.clientlink import resolve
-from edge.stream.clientmessages import CommandResult, Event, FramesLost, HelloOk, Lost, VideoFrame
-from edge.stream.clientoutgoing import Outgoing
-from edge.stream.clienttls import Tls
-from edge.stream.cursor import Progress
+from edge.stream.client.cursor import Progress
+from edge.stream.client.dialogue import Wish
+from edge.stream.client.inbox import Inbox
+from edge.stream.client.intake import Intake
+from edge.stream.client.line import NEVER, Closed, Line
+from edge.stream.client.link import resolve
+from edge.stream.client.messages import CommandResult, Event, FramesLost, HelloOk, Lost, VideoFrame
+from edge.stream.client.outgoing import Outgoing
+from edge.stream.client.tls import Tls
 from edge.stream.waker import Waker
 from edge.wire.requests import Ack, encode_request
 from edge.workers import Worker

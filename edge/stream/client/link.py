@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 
 from edge.errors import StreamError
 from edge.stream.address import show
-from edge.stream.clientmessages import Untrusted
-from edge.stream.clienttls import Tls
+from edge.stream.client.messages import Untrusted
+from edge.stream.client.tls import Tls
 from edge.wire.framing import Message, MessageReader, encode
 
 CONNECT_S = 10.0  # for one address: connecting and TLS

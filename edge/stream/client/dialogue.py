@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from edge.errors import ConfigError, ProtocolError, StreamError
-from edge.stream.clientmessages import (
+from edge.stream.client.messages import (
     ErrorMessage,
     FromDevice,
     Goodbye,

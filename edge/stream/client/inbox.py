@@ -8,8 +8,8 @@ from collections import deque
 from dataclasses import dataclass
 
 from edge.errors import EdgeError
-from edge.stream.clientmessages import Event
-from edge.stream.cursor import Cursor
+from edge.stream.client.cursor import Cursor
+from edge.stream.client.messages import Event
 
 MAX_KEPT = 256  # alerts and all else that is never dropped: at so many, reading pauses, ...
 MAX_ASKING = 4096  # ... or at so many while a command waits for its answer, which may stand behind them
