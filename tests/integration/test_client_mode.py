@@ -9,12 +9,13 @@ import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from edge.config import Backend, Listener, Security, Stream
-from edge.errors import ConfigError, SecurityError
+from edge.errors import ConfigError, SecurityError, StreamError
 from edge.stream import dialler as diallers
 from edge.stream import server as servers
 from edge.stream.dialler import RETRY_MAX_S, RETRY_MIN_S, SETTLED_S, Dialler
@@ -115,25 +116,29 @@ def calling(fleet: FleetFiles, *backends: Backend, **limits: Any) -> Iterator[Se
 
 
 def backend(office: Office, **changes: Any) -> Backend:
-    return Backend(**{"host": "127.0.0.1", "port": office.port, "tls": office.context is not None} | changes)
+    values: dict[str, Any] = {"host": "127.0.0.1", "port": office.port, "tls": office.context is not None}
+    return Backend(**values | changes)
 
 
 @pytest.mark.parametrize("role", ["viewer", "control"])
 def test_a_backend_that_shows_a_role_gets_the_stream(fleet: FleetFiles, role: str) -> None:
     """[EDGE-1-4] [EDGE-11-9] [EDGE-11-5] [EDGE-4-8] [EDGE-3-7]"""
-    with Office(fleet, getattr(fleet, role)) as office, calling(fleet, backend(office, video=True)) as served:
-        with office.meet() as device:
-            assert device.welcome["protocol"]["listener"] == f"backend-127.0.0.1:{office.port}"
-            assert device.welcome["protocol"]["auth"] == "mtls"
-            assert "camera_id" not in device.welcome
-            certificate = device.socket.getpeercert()  # type: ignore[attr-defined]
-            assert ("URI", "urn:preact-edge:device:edge-01") in certificate["subjectAltName"]
-            served.hub.publish_result(make_result(1))
-            hello_ok = device.hello(subscribe=["detections", "frames"])
-            assert (device.passed, hello_ok["role"]) == ([], role)
-            served.hub.publish_result(make_result(2))
-            served.hub.publish_video(make_video(2))
-            assert {device.read()["type"] for _ in range(2)} == {"detection_result", "video_frame"}
+    with (
+        Office(fleet, getattr(fleet, role)) as office,
+        calling(fleet, backend(office, video=True)) as served,
+        office.meet() as device,
+    ):
+        assert device.welcome["protocol"]["listener"] == f"backend-127.0.0.1:{office.port}"
+        assert device.welcome["protocol"]["auth"] == "mtls"
+        assert "camera_id" not in device.welcome
+        certificate = device.socket.getpeercert()  # type: ignore[attr-defined]
+        assert ("URI", "urn:preact-edge:device:edge-01") in certificate["subjectAltName"]
+        served.hub.publish_result(make_result(1))
+        hello_ok = device.hello(subscribe=["detections", "frames"])
+        assert (device.passed, hello_ok["role"]) == ([], role)
+        served.hub.publish_result(make_result(2))
+        served.hub.publish_video(make_video(2))
+        assert {device.read()["type"] for _ in range(2)} == {"detection_result", "video_frame"}
 
 
 def test_each_backend_is_dialled_with_its_own_settings(fleet: FleetFiles) -> None:
@@ -141,7 +146,8 @@ def test_each_backend_is_dialled_with_its_own_settings(fleet: FleetFiles) -> Non
     with Office(fleet) as first, Office(fleet, fleet.viewer) as second:
         backends = backend(first, framing="newline"), backend(second)
         with calling(fleet, *backends) as served, served.talker() as listening:
-            with first.meet("newline") as lines, second.meet() as sized:
+            lines, sized = first.meet("newline"), second.meet()
+            with lines, sized:
                 sized.hello(subscribe=["detections"])
                 served.hub.publish_result(make_result(7))
                 assert [client.read()["frame_id"] for client in (lines, sized, listening)] == [7, 7, 7]
@@ -171,11 +177,11 @@ def test_one_without_tls_where_it_is_wanted_gets_nothing(fleet: FleetFiles) -> N
             assert b"{" not in data
 
 
-def test_a_backend_elsewhere_without_tls_is_refused(fleet: FleetFiles) -> None:
+def test_a_backend_elsewhere_without_tls_is_refused() -> None:
     """[EDGE-1-5]"""
     elsewhere = Backend(host="192.0.2.1", port=9, tls=False)
     server = StreamServer([LOCAL], Stream(), Hub(IDENTITY), backends=[elsewhere])
-    with pytest.raises(ConfigError, match="192.0.2.1:9: without TLS anybody could answer there; set tls = true"):
+    with pytest.raises(ConfigError, match=r"192\.0\.2\.1:9: without TLS anybody could answer there; set tls = true"):
         server.start()
     server.close()
 
@@ -199,7 +205,11 @@ def test_where_it_is_allowed_the_device_warns(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """[EDGE-1-5]"""
-    monkeypatch.setattr(Dialler, "connect", lambda *_: (_ for _ in ()).throw(SecurityError("not in this test")))
+
+    def refuse(*_: object) -> None:
+        raise StreamError("not in this test")
+
+    monkeypatch.setattr(Dialler, "connect", refuse)
     for _ in range(2):
         caplog.clear()
         with serving(parts={"backends": [Backend(host="192.0.2.1", port=9, tls=False, allow_insecure=True)]}):
@@ -217,7 +227,7 @@ def test_a_backend_with_tls_needs_certificates() -> None:
 # --- again and again
 
 
-def test_the_waits_grow_and_begin_anew_after_a_hello(fleet: FleetFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_waits_grow_and_begin_anew_after_a_hello(monkeypatch: pytest.MonkeyPatch) -> None:
     """[EDGE-1-6]"""
     monkeypatch.setattr(diallers, "RETRY_MIN_S", RETRY_MIN_S)
     drawn: list[tuple[float, float]] = []
@@ -239,24 +249,22 @@ def test_the_waits_grow_and_begin_anew_after_a_hello(fleet: FleetFiles, monkeypa
     (True, True, 0.0, 0.5), (False, True, 99.0, 16.0), (False, False, SETTLED_S + 1, 0.5), (False, False, 1.0, 16.0),
 ])  # fmt: skip
 def test_a_good_connection_brings_the_first_wait_back(
-    fleet: FleetFiles, monkeypatch: pytest.MonkeyPatch, greeted: bool, tls: bool, lasted: float, bound: float
+    monkeypatch: pytest.MonkeyPatch, greeted: bool, tls: bool, lasted: float, bound: float
 ) -> None:
     """[EDGE-1-6]"""
-
-    class Over:
-        began_at, ended = 100.0, "closed"
-
-        class dialogue:
-            pass
-
+    over = SimpleNamespace(began_at=100.0, ended="closed", dialogue=SimpleNamespace(greeted=greeted))
     monkeypatch.setattr(diallers, "RETRY_MIN_S", RETRY_MIN_S)
     bounds: list[float] = []
-    monkeypatch.setattr(random, "uniform", lambda _, high: bounds.append(high) or high)
+
+    def draw(_: float, high: float) -> float:
+        bounds.append(high)
+        return high
+
+    monkeypatch.setattr(random, "uniform", draw)
     dialler = Dialler(Backend(host="127.0.0.1", port=9, tls=tls), 4.0, 100.0)
     for _ in range(5):
         dialler.failed("no answer", 100.0)
-    Over.dialogue.greeted = greeted  # type: ignore[attr-defined]
-    dialler.leave(Over, 100.0 + lasted)  # type: ignore[arg-type]
+    dialler.leave(over, 100.0 + lasted)  # type: ignore[arg-type]
     assert bounds[5] == bound
 
 
