@@ -21,6 +21,7 @@ from edge.evidence import VideoEncoder, still
 from edge.gpio.buzzer import Buzzer
 from edge.health.board import HealthBoard
 from edge.health.tally import Tally
+from edge.outbox.reports import OutboxCounters
 from edge.pipeline import Pipeline
 from edge.rules.checks import unknown_classes
 from edge.types import Look, StoredAlert, StreamBounds
@@ -42,6 +43,9 @@ class AlertArchive(Protocol):
 
     def consumers(self) -> Mapping[str, int]:
         """The last number that each consumer acknowledged."""
+
+    def counters(self) -> OutboxCounters:
+        """How many alerts wait for the disk, were given up, were trimmed unread."""
 
     def read(self, after: int, limit: int) -> Sequence[StoredAlert]:
         """Stored alerts with numbers above ``after``, in order; may block. Raises StateError."""
@@ -121,7 +125,11 @@ class Controls:
             "alerts": figures.alerts,
             "clients": self._clients(),
             "health": self._board.components(),
-            "outbox": {**where(self._outbox.bounds), "consumers": dict(self._outbox.consumers())},
+            "outbox": {
+                **where(self._outbox.bounds),
+                "consumers": dict(self._outbox.consumers()),
+                **dataclasses.asdict(self._outbox.counters()),
+            },
             "buzzer": None if self._buzzer is None else _state(self._buzzer),
         }
 

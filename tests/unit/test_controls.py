@@ -28,6 +28,7 @@ from edge.geometry import Box
 from edge.gpio.buzzer import Buzzer
 from edge.health.board import HealthBoard
 from edge.health.tally import Tally
+from edge.outbox.reports import OutboxCounters
 from edge.pipeline import Pipeline, View
 from edge.types import Alert, Detection, Frame, StoredAlert, StreamBounds
 from edge.wire.framing import MAX_JSON
@@ -37,6 +38,7 @@ from edge.workers import Latest, Worker
 from tests.support import wait_until
 
 KNIFE, PERSON = (Detection(n, name, 0.9, Box(0, 0, 9, 9)) for n, name in enumerate(("knife", "person")))
+KEPT = {"consumers": {"backend": 3}, "waiting": 1, "given_up": 2, "unread": 3}
 SETTINGS = ["camera.width=320", "camera.height=180", "camera.retry_min_s=0.01", "alerts.crime_relevant=['knife']"]
 
 
@@ -83,6 +85,9 @@ class Archive:
     def __init__(self, count: int = 0, oldest: int = 1, words: int = 1) -> None:
         self.bounds: StreamBounds | None = StreamBounds("s", oldest, count + 1)
         self._words = words
+
+    def counters(self) -> OutboxCounters:
+        return OutboxCounters(1, 2, 3)
 
     def consumers(self) -> dict[str, int]:
         return {"backend": 3}
@@ -228,7 +233,7 @@ def test_status(device: Device) -> None:
     assert status["frames_per_s"] > 0
     assert status["source"] == "rtsp://10.0.0.9:554"
     assert status["health"]["camera"] == {"state": "ok", "reason": ""}
-    assert status["outbox"] == {"stream": "s", "oldest_seq": 1, "next_seq": 1, "consumers": {"backend": 3}}
+    assert status["outbox"] == {"stream": "s", "oldest_seq": 1, "next_seq": 1, **KEPT}
     assert status["buzzer"] == {"sounding": False, "level": None, "silenced_s": 0.0}
 
 
@@ -237,7 +242,7 @@ def test_status_without_buzzer_and_with_a_closed_outbox(build: Build) -> None:
     device.archive.bounds = None
     status = device.do("get_status")
     assert status["buzzer"] is None
-    assert status["outbox"] == {"consumers": {"backend": 3}}
+    assert status["outbox"] == KEPT
     assert "there is no buzzer" in device.refused("buzzer", test=True)
 
 
