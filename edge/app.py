@@ -28,7 +28,7 @@ from edge.health.board import Components, HealthBoard
 from edge.health.tally import Tally
 from edge.inference.detector import Detector, open_detector
 from edge.outbox.outbox import Outbox
-from edge.pipeline import Pipeline, View
+from edge.pipeline import Pipeline, view_of
 from edge.rules.checks import unknown_classes
 from edge.storage import device_id, state_dir
 from edge.stream.hub import Hub
@@ -230,7 +230,7 @@ class App:
             self.config,
             model=description.model,
             degraded=description.degraded,
-            view=lambda: _view(capture),
+            view=lambda: view_of(capture),
             sinks=(
                 self._sound,
                 publisher.publish_result,
@@ -317,15 +317,6 @@ class App:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(1 if self.failure else 0)
-
-
-def _view(capture: CaptureLoop) -> View:
-    state, live = capture.state, capture.live
-    if state.phase == "lost" or (state.phase == "opening" and state.losses):
-        return View("blind", f"camera lost: {state.reason}", live)
-    if state.phase == "opening" and live:
-        return View("blind", "the camera is being opened", live)
-    return View("ok", "", live)
 
 
 def _log_alerts(result: Result) -> None:

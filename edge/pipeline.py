@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from edge.capture.camera import CaptureLoop
 from edge.config import Config
 from edge.errands import Errands
 from edge.rules.engine import RuleEngine, crime_relevant
@@ -188,3 +189,13 @@ class Pipeline:
         self._last_result = time.monotonic()
         for sink in self._sinks:
             sink(result)
+
+
+def view_of(capture: CaptureLoop) -> View:
+    """What the state of the camera means for who looks through it."""
+    state, live = capture.state, capture.live
+    if state.phase == "lost" or (state.phase == "opening" and state.losses):
+        return View("blind", f"camera lost: {state.reason}", live)
+    if state.phase == "opening" and live:
+        return View("blind", "the camera is being opened", live)
+    return View("ok", "", live)
