@@ -80,16 +80,16 @@ export class Connection {
     this.watch = setInterval(() => this.check(), Math.min(1_000, this.heartbeatMs / CHECKS));
     this.within('no welcome came');
     socket.on('data', (piece: Buffer) => this.receive(piece));
-    socket.on('end', () => this.end(this.endOfStream()));
+    socket.on('end', () => this.finish());
     socket.on('error', (error) =>
-      this.end(new ConnectionError(`the connection broke: ${error.message}`, codeOf(error))),
+      this.finish(new ConnectionError(`the connection broke: ${error.message}`, codeOf(error))),
     );
-    socket.on('close', () => this.end(new ConnectionError('the connection broke')));
+    socket.on('close', () => this.finish(new ConnectionError('the connection broke')));
   }
 
   /** Sends; false when there is nothing to send on. EdgeError when the message is longer than the device takes. */
   send(message: ClientMessage): boolean {
-    if (this.state === 'closed' || this.settings.plain) return false;
+    if (this.state === 'closed' || this.settings.plain || !this.socket.writable) return false;
     const bytes = encode(message, this.reader.framing ?? 'length', this.reader.byteorder);
     if (bytes.length > this.maxInbound) {
       throw new EdgeError(`a ${message.type} of ${bytes.length} bytes: the device takes ${this.maxInbound}`);
@@ -237,6 +237,17 @@ export class Connection {
     } else if (this.state === 'ready' && quiet >= this.heartbeatMs && now - this.pingedAt >= this.heartbeatMs) {
       this.pingedAt = now;
       this.send({ type: 'ping', t: Math.round(now) });
+    }
+  }
+
+  /** Nothing more comes. What had come in full is still given, a pause or not: it is 64 KiB at most. */
+  private finish(reason?: Error): void {
+    try {
+      let message: RawMessage | undefined;
+      while (this.state !== 'closed' && (message = this.reader.next())) this.take(message);
+      this.end(reason ?? this.endOfStream());
+    } catch (error) {
+      this.end(error as Error);
     }
   }
 

@@ -75,6 +75,25 @@ test('plain: never a byte is sent, and an alert that comes both ways is given on
   }
 });
 
+test('plain: what came before the end is given, however slow the handler was', async () => {
+  const server = await scripted({ plain: true });
+  const given: string[] = [];
+  const slow = async (alert: { alert_id: string }): Promise<void> => {
+    await sleep(5);
+    given.push(alert.alert_id);
+  };
+  const client = new Client(server, undefined, { plain: true, alertQueue: 4 }, { alert: slow });
+  await client.connected();
+  for (let number = 1; number <= 50; number++) server.broadcast(makeAlert(number));
+  for (const session of server.sessions) session.socket.end();
+  await client.lost();
+  await waitUntil(() => given.length === 50, 'all');
+  assert.deepEqual(
+    given,
+    Array.from({ length: 50 }, (_, index) => makeAlert(index + 1).alert_id),
+  );
+});
+
 test('commands: the answer, an error, none in time, and the same id again after a cut', async () => {
   const server = await scripted();
   const client = await new Client(server).connected();
