@@ -19,7 +19,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from edge.config import Listener, Stream, Video
+from edge.config import Listener, Security, Stream, Video
 from edge.config import Outbox as OutboxSettings
 from edge.geometry import Box
 from edge.outbox.outbox import Outbox
@@ -36,11 +36,22 @@ from edge.stream.transport import prepare
 from edge.types import Alert, Detection, Frame, Latency, Result, VideoFrame
 from edge.wire.framing import ByteOrder, Framing
 from edge.wire.messages import AlertsMode, Identity, Terms
+from tests.certificates import FleetFiles
 from tests.support import wait_until
 
 IDENTITY = Identity("edge-01", "main")
 PERSON = Detection(0, "person", 0.92, Box(412.0, 133.5, 563.25, 590.0))
 HELLO: dict[str, Any] = {"type": "hello", "protocol": 1}
+SECRET, OTHER = "5ec4e7" * 11, "0ddba1" * 11
+KEYS = f"""
+[keys.backend-1]
+role = "viewer"
+secret = "{SECRET}"
+
+[keys.desk]
+role = "control"
+secret = "{SECRET.upper()}"
+"""
 
 
 def make_alert(number: int = 1) -> Alert:
@@ -281,6 +292,18 @@ class PlainClient:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def client_tls(fleet: FleetFiles, own: Security | None = None, **versions: ssl.TLSVersion) -> ssl.SSLContext:
+    """A backend's own context, made without the program's code."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.load_verify_locations(fleet.ca)
+    if own is not None:
+        context.load_cert_chain(own.certificate, own.private_key)
+    for name, version in versions.items():
+        setattr(context, name, version)
+    return context
 
 
 T = TypeVar("T")

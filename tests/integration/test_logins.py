@@ -22,19 +22,22 @@ from edge.stream import server as servers
 from edge.stream import session as sessions
 from edge.stream.reception import Trust
 from tests.certificates import DAY, DEVICE_ID, FleetFiles, make_fleet
-from tests.streaming import HELLO, Served, Talker, in_thread, make_alert, make_result, nothing_left, serving
+from tests.streaming import (
+    HELLO,
+    KEYS,
+    OTHER,
+    SECRET,
+    Served,
+    Talker,
+    client_tls,
+    in_thread,
+    make_alert,
+    make_result,
+    nothing_left,
+    serving,
+)
 from tests.support import wait_until
 
-SECRET, OTHER = "5ec4e7" * 11, "0ddba1" * 11
-KEYS = f"""
-[keys.backend-1]
-role = "viewer"
-secret = "{SECRET}"
-
-[keys.desk]
-role = "control"
-secret = "{SECRET.upper()}"
-"""
 HMAC = Listener(name="plain-door", host="127.0.0.1", port=0, auth="hmac")
 TLS_HMAC = Listener(name="tls-door", host="127.0.0.1", port=0, auth="hmac", tls=True)
 TLS_OPEN = Listener(host="127.0.0.1", port=0, tls=True)
@@ -75,18 +78,6 @@ def security(fleet: FleetFiles, keys: Path) -> Security:
 def guarded(security: Security, *listeners: Listener, **limits: Any) -> Iterator[Served]:
     with serving(*listeners, parts={"trust": Trust.open(security, listeners, ())}, **limits) as served:
         yield served
-
-
-def client_tls(fleet: FleetFiles, own: Security | None = None, **versions: ssl.TLSVersion) -> ssl.SSLContext:
-    """A backend's own context, made without the program's code."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.load_verify_locations(fleet.ca)
-    if own is not None:
-        context.load_cert_chain(own.certificate, own.private_key)
-    for name, version in versions.items():
-        setattr(context, name, version)
-    return context
 
 
 def received(sock: socket.socket) -> bytes:
