@@ -16,11 +16,12 @@ import type { Alert, DetectionResult, Health, HelloOk, ServerMessage, Topic, Vid
 import type { DeviceOptions } from './options';
 import type { EdgeStatus } from './status';
 import { dial } from './tls';
+import { wait } from './wait';
 
 const DETECTIONS_WAITING = 64;
 const ALERTS_WAITING = 256;
 const COMMAND_MS = 10_000;
-const STOP_MS = 5_000; // for the alert that is with its handler
+const STOP_MS = 5_000; // for the application's own work: the alert in hand, the cursor store
 
 /** One device: keeps the connection up, gives what it says to the handlers, and carries commands to it. */
 export class EdgeDevice {
@@ -271,17 +272,17 @@ export class EdgeDevice {
   }
 
   private async end(): Promise<void> {
-    let late: NodeJS.Timeout | undefined;
-    const bound = new Promise((resolve) => (late = setTimeout(resolve, STOP_MS)));
+    const done = new AbortController();
+    const bound = wait(STOP_MS, done.signal);
     await Promise.race([this.alerts.stop(), bound]);
-    clearTimeout(late);
     this.acks.flush();
     this.acks.close();
     this.calls.close();
     for (const lane of [this.detectionLane, this.frameLane, this.healthLane]) lane.close();
     this.main.stop();
     this.frames?.stop();
-    await this.running;
+    await Promise.race([this.running, bound]); // a cursor store may never answer
+    done.abort();
     this.ready = false;
     this.tell({ deviceId: this.id, event: 'stopped' });
   }

@@ -188,6 +188,17 @@ test('stop lets the alert in hand finish, acknowledges it, and leaves the others
   await assert.rejects(client.edge.command('explain', {}), /was stopped/);
 });
 
+test('stop does not wait for ever for a handler or a store that never answers', async () => {
+  const server = await scripted();
+  const never = (): Promise<never> => new Promise(() => undefined);
+  const handling = await new Client(server, undefined, {}, { alert: never }).connected();
+  const loading = new Client(server, { load: never, save: never });
+  server.raise();
+  server.raise();
+  await Promise.all([handling.edge.stop(), loading.edge.stop()]);
+  await waitUntil(() => server.sessions.size === 0, 'hung up');
+});
+
 test('stop while nobody answers, and twice', async () => {
   const server = await scripted();
   await server.close();
