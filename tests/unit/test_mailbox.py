@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from edge.stream.mailbox import MAX_ALERTS, MAX_BYTES, MAX_RESULTS, Form, Mailbox
-from edge.types import VideoFrame
+from dataclasses import replace
+
+from edge.stream.mailbox import MAX_ALERTS, MAX_BYTES, MAX_CONTROL, MAX_RESULTS, Form, Mailbox
+from edge.types import Look, VideoFrame
 from tests.streaming import make_video
 
 
@@ -101,3 +103,80 @@ def test_a_picture_above_the_bound_is_left_out_and_counted() -> None:
     box.put_video(make_video(1, MAX_BYTES + 1), 0.0)
     assert box.take() is None
     assert box.videos_dropped == 1
+
+
+def test_nothing_follows_a_farewell() -> None:
+    """[EDGE-3-13] [EDGE-4-13]"""
+    box = mailbox()
+    box.put_alert(b"alert")
+    box.put_farewell(b"goodbye")
+    box.put_control(b"an answer before it")
+    assert take_all(box) == [b"an answer before it", b"alert", b"goodbye"]
+    box.put_control(b"an answer after it")
+    box.put_alert(b"alert")
+    assert take_all(box) == []
+
+
+def test_a_fatal_error_leaves_out_all_but_answers() -> None:
+    """[EDGE-4-13]"""
+    box = mailbox()
+    box.put_control(b"an answer")
+    box.put_alert(b"alert")
+    box.put_result(b"result")
+    box.put_health(b"health")
+    box.put_video(make_video(), 0.0)
+    box.silence()
+    box.put_farewell(b"error")
+    assert take_all(box) == [b"an answer", b"error"]
+
+
+def test_with_32_answers_waiting_one_more_is_an_overflow_and_the_last_word_has_room() -> None:
+    """[EDGE-5-9]"""
+    box = mailbox()
+    for number in range(MAX_CONTROL):
+        box.put_control(b"%d" % number)
+    assert not box.overflow
+    box.put_control(b"one more")
+    assert box.overflow.endswith("32 answers waited for it")
+    box.silence()
+    box.put_farewell(b"error")
+    assert take_all(box)[-1] == b"error"
+    assert box.overflow, "it stays counted"
+
+
+def test_a_hello_leaves_of_what_waits_what_cannot_come_again() -> None:
+    """[EDGE-9-12] [EDGE-3-9]"""
+    box = mailbox()
+    box.put_alert(b"without a number")
+    box.put_alert(b"number 7", 7)
+    box.put_alert(b"a batch with number 8", 8, (b"its alert without a number",))
+    box.put_alert(b"a result whose alerts waited themselves", 0, ())
+    box.put_result(b"result")
+    box.put_video(make_video(), 0.0)
+    box.put_control(b"an answer")
+    assert box.greet(frozenset(("alerts",))) == 7
+    assert take_all(box) == [b"an answer", b"without a number", b"its alert without a number"]
+    assert box._waiting == 0
+
+
+def test_pictures_keep_their_distance_and_one_may_come_at_once_after_a_pause() -> None:
+    """[EDGE-5-11]"""
+    box = mailbox()
+    box.show(None, 0.5)
+    taken = []
+    for tenth in [*range(1000, 1031), *range(2000, 2011)]:
+        box.put_video(make_video(tenth), tenth / 10)
+        taken += [unit.frame_id for unit in take_all(box) if isinstance(unit, VideoFrame)]
+    assert taken == [1000, 1005, 1010, 1015, 1020, 1025, 1030, 2000, 2005, 2010]
+
+
+def test_only_pictures_of_the_look_that_was_asked_for_are_taken() -> None:
+    """[EDGE-5-11]"""
+    box = mailbox()
+    box.show(Look(50, annotated=False), 0.0)
+    box.put_video(make_video(1), 1.0)
+    box.put_video(replace(make_video(2), look=Look(50, annotated=True)), 2.0)
+    assert take_all(box) == []
+    box.put_video(replace(make_video(3), look=Look(50, annotated=False)), 3.0)
+    assert [unit.frame_id for unit in take_all(box) if isinstance(unit, VideoFrame)] == [3]
+    assert box.videos_dropped == 0
