@@ -85,6 +85,7 @@ def test_a_pinned_device_needs_no_authority(fleet: FleetFiles) -> None:
     ],
 )
 def test_another_device_is_told_nothing(fleet: FleetFiles, options: dict[str, Any], reason: str) -> None:
+    """[EDGE-11-6]"""
     heard: list[dict[str, Any]] = []
 
     def device(caller: Caller) -> None:
@@ -101,6 +102,7 @@ def test_another_device_is_told_nothing(fleet: FleetFiles, options: dict[str, An
 
 
 def test_another_authority_is_not_accepted(fleet: FleetFiles, tmp_path: Path) -> None:
+    """[EDGE-11-6]"""
     tls = Tls(ca=make_fleet(tmp_path).ca, device=DEVICE_ID)
     with scripted(first_alert, tls=device_context(fleet)) as peer, Subscriber(*peer.address, tls=tls) as client:
         lost = lost_at_first(client)
