@@ -23,19 +23,9 @@ from edge.stream.hub import Hub
 from edge.stream.reception import Trust
 from edge.stream.server import StreamServer
 from tests.certificates import FleetFiles, make_fleet
-from tests.streaming import (
-    HELLO,
-    IDENTITY,
-    Keeping,
-    Served,
-    Talker,
-    keeping,
-    make_result,
-    make_video,
-    nothing_left,
-    serving,
-)
+from tests.streaming import IDENTITY, Keeping, Served, keeping, make_result, make_video, nothing_left, serving
 from tests.support import wait_until
+from tests.talking import HELLO, Talker
 
 LOCAL = Listener(host="127.0.0.1", port=0)
 

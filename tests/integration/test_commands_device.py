@@ -22,8 +22,9 @@ from edge.configure import load_config
 from edge.outbox.outbox import Outbox
 from edge.types import StoredAlert
 from tests.certificates import DEVICE_ID, FleetFiles, make_fleet
-from tests.streaming import Talker, client_tls, make_alert
+from tests.streaming import make_alert
 from tests.support import ROOT, wait_until
+from tests.talking import Talker, client_tls
 
 BUZZER_PIN = 17
 EXAMPLES = {each["cmd"]: each["result"] for each in json.loads((ROOT / "tests/vectors/commands.json").read_text())}

@@ -18,8 +18,9 @@ from edge.stream.desk import MAX_JOBS
 from edge.stream.reception import Trust
 from edge.wire.framing import MAX_JSON
 from tests.certificates import FleetFiles, make_fleet
-from tests.streaming import KEYS, SECRET, Served, Talker, client_tls, make_alert, make_result, nothing_left, serving
+from tests.streaming import Served, make_alert, make_result, nothing_left, serving
 from tests.support import wait_until
+from tests.talking import KEYS, SECRET, Talker, client_tls
 
 PLAIN = Listener(host="127.0.0.1", port=0)
 HMAC = Listener(host="127.0.0.1", port=0, auth="hmac")

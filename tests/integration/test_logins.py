@@ -22,21 +22,9 @@ from edge.stream import server as servers
 from edge.stream import session as sessions
 from edge.stream.reception import Trust
 from tests.certificates import DAY, DEVICE_ID, FleetFiles, make_fleet
-from tests.streaming import (
-    HELLO,
-    KEYS,
-    OTHER,
-    SECRET,
-    Served,
-    Talker,
-    client_tls,
-    in_thread,
-    make_alert,
-    make_result,
-    nothing_left,
-    serving,
-)
+from tests.streaming import Served, in_thread, make_alert, make_result, nothing_left, serving
 from tests.support import wait_until
+from tests.talking import HELLO, KEYS, OTHER, SECRET, Talker, client_tls
 
 HMAC = Listener(name="plain-door", host="127.0.0.1", port=0, auth="hmac")
 TLS_HMAC = Listener(name="tls-door", host="127.0.0.1", port=0, auth="hmac", tls=True)

@@ -18,8 +18,9 @@ from edge.config import Outbox as OutboxSettings
 from edge.errors import StateError
 from edge.stream import replay as replaying
 from edge.types import StoredAlert, StreamBounds
-from tests.streaming import Keeping, Talker, in_thread, keeping, make_alert, make_result, nothing_left, serving
+from tests.streaming import Keeping, in_thread, keeping, make_alert, make_result, nothing_left, serving
 from tests.support import wait_until
+from tests.talking import Talker
 
 LOCAL = Listener(host="127.0.0.1", port=0)
 ALERTS: dict[str, Any] = {"subscribe": ["alerts"]}

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from edge.errors import StateError
-from tests.streaming import Keeping, Talker, keeping, make_alert, make_result, nothing_left
+from tests.streaming import Keeping, keeping, make_alert, make_result, nothing_left
 from tests.support import wait_until
+from tests.talking import Talker
 
 ALERTS: dict[str, Any] = {"subscribe": ["alerts"]}
 

@@ -11,17 +11,9 @@ import pytest
 from edge.config import Listener
 from edge.wire import replies
 from edge.wire.framing import Framing
-from tests.streaming import (
-    HELLO,
-    Pair,
-    make_alert,
-    make_result,
-    make_video,
-    nothing_left,
-    serving,
-    stages,
-)
+from tests.streaming import Pair, make_alert, make_result, make_video, nothing_left, serving, stages
 from tests.support import wait_until
+from tests.talking import HELLO
 
 LOCAL = Listener(host="127.0.0.1", port=0)
 LINES = Listener(host="127.0.0.1", port=0, framing="newline")

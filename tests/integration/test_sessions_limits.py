@@ -15,19 +15,9 @@ import pytest
 from edge.config import Listener
 from edge.stream import session as sessions
 from edge.stream.mailbox import MAX_CONTROL
-from tests.streaming import (
-    HELLO,
-    Pair,
-    Talker,
-    in_thread,
-    make_alert,
-    make_result,
-    make_video,
-    nothing_left,
-    serving,
-    stages,
-)
+from tests.streaming import Pair, in_thread, make_alert, make_result, make_video, nothing_left, serving, stages
 from tests.support import wait_until
+from tests.talking import HELLO, Talker
 
 LOCAL = Listener(host="127.0.0.1", port=0)
 LINES = Listener(host="127.0.0.1", port=0, framing="newline")

@@ -16,7 +16,8 @@ import pytest
 
 from edge.config import Listener
 from edge.config import Outbox as OutboxSettings
-from tests.streaming import HELLO, Keeping, Talker, in_thread, keeping, make_video, nothing_left
+from tests.streaming import Keeping, in_thread, keeping, make_video, nothing_left
+from tests.talking import HELLO, Talker
 
 CLIENTS = 12
 LISTENERS = (

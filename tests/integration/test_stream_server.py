@@ -22,17 +22,9 @@ from edge.stream.server import StreamServer
 from edge.stream.session import STALL_S
 from edge.stream.transport import prepare
 from edge.workers import Worker
-from tests.streaming import (
-    IDENTITY,
-    PlainClient,
-    make_alert,
-    make_result,
-    make_session,
-    make_video,
-    nothing_left,
-    serving,
-)
+from tests.streaming import IDENTITY, make_alert, make_result, make_session, make_video, nothing_left, serving
 from tests.support import wait_until
+from tests.talking import PlainClient
 
 LOCAL = Listener(host="127.0.0.1", port=0)
 WITH_VIDEO = Listener(host="127.0.0.1", port=0, video=True)

@@ -17,7 +17,8 @@ from edge.stream.mailbox import Form
 from edge.types import Look, StoredAlert, StreamBounds
 from edge.wire.framing import encode
 from edge.wire.messages import Terms
-from tests.streaming import HELLO, IDENTITY
+from tests.streaming import IDENTITY
+from tests.talking import HELLO
 
 
 class Log:
