@@ -54,6 +54,8 @@ class Calls:
 
     def close(self) -> None:
         """Make no more calls."""
+        for dialler in self._diallers:
+            dialler.retire()
         self._diallers = ()
         for dialler in list(self._connecting):
             self._drop(dialler)

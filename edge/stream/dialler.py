@@ -50,6 +50,7 @@ class Dialler:
         self.busy = False  # being resolved, connected to, or talked to
         self.due = now
         self._failures = 0
+        self._retired = False
         self._warned = False
         self._log = Quiet(logger).log
 
@@ -114,7 +115,12 @@ class Dialler:
         greeted = session.dialogue is not None and session.dialogue.greeted
         if greeted or (self.terms.auth == "none" and now - session.began_at > SETTLED_S):
             self._failures = 0
-        self.failed(session.ended, now)
+        if not self._retired:
+            self.failed(session.ended, now)
+
+    def retire(self) -> None:
+        """It is not tried again: the device itself ends."""
+        self._retired = True
 
 
 def connected(sock: socket.socket) -> None:

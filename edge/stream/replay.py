@@ -86,6 +86,9 @@ class Replay:
             self._due = time.monotonic() + RETRY_S
             logger.warning("missed alerts cannot be read now: %s", page)
             return
+        if not page:  # all of it went meanwhile, or the file was exchanged: the outbox finds that out
+            self._due = time.monotonic() + RETRY_S
+            return
         if not self._hub.replay(self._mailbox, page, time.time()):
             self._mailbox.stale = True
         self._mailbox.wake()

@@ -87,6 +87,9 @@ class StreamServer:
         self._worker = Worker("stream", self._run, on_death=on_death)
         self._clerk = Desk("commands", self._post, on_death)
         self._reader = Desk("replay", self._post, on_death)
+        # Names have a desk of their own: a resolver may take half a minute, and commands do not wait for it.
+        self._names = Desk("names", self._post, on_death)
+        self._desks = (self._clerk, self._reader, *((self._names,) if backends else ()))
         # From here on the stream thread's own once it runs.
         services = Services(
             hub=hub,
@@ -100,7 +103,7 @@ class StreamServer:
         self._selector = selectors.DefaultSelector()
         self._watched: dict[Session, int] = {}  # the events that select looks for
         self._arrivals = Arrivals(self._selector, self._admit)
-        self._calls = Calls([], self._clerk, self._selector, self._admit)
+        self._calls = Calls([], self._names, self._selector, self._admit)
         self._sessions: dict[Session, Gate] = {}
         self._reload_at = 0.0
         self._log = Quiet(logger).log
@@ -125,9 +128,9 @@ class StreamServer:
         bounds = self._outbox.bounds if self._outbox is not None else None
         if bounds is not None:
             self._hub.begin(bounds)
-        self._calls = Calls(diallers, self._clerk, self._selector, self._admit)
+        self._calls = Calls(diallers, self._names, self._selector, self._admit)
         self._selector.register(self._waker, selectors.EVENT_READ, self._on_wake)
-        for part in (self._clerk, self._reader, self._worker):
+        for part in (*self._desks, self._worker):
             part.start()
 
     def stop(self) -> None:
@@ -143,9 +146,9 @@ class StreamServer:
         """End, and free every socket; harmless when done twice."""
         self.stop()
         self.join(CLOSE_S + 1.0)
-        for desk in (self._clerk, self._reader):
+        for desk in self._desks:
             desk.stop()
-        for desk in (self._clerk, self._reader):
+        for desk in self._desks:
             desk.join(1.0)
         self._free()
         self._selector.close()

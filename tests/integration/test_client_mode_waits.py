@@ -1,0 +1,56 @@
+"""What a backend that cannot be found, or a device that ends, does not do to others."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import Any
+
+import pytest
+
+from edge.config import Backend
+from edge.stream import server as servers
+from edge.stream.dialler import Dialler
+from edge.wire.requests import Command
+from tests.streaming import nothing_left, serving
+from tests.support import wait_until
+
+
+def test_commands_do_not_wait_for_a_resolver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a way to the internet a resolver takes half a minute for each name."""
+    monkeypatch.setattr(servers, "CHECK_S", 0.02)
+    asked, found = threading.Event(), threading.Event()
+
+    def resolve(_: Dialler, flags: int = 0) -> list[Any]:
+        if not flags:
+            asked.set()
+            found.wait(30)
+        return [(socket.AF_INET, ("127.0.0.1", 9))]
+
+    monkeypatch.setattr(Dialler, "resolve", resolve)
+    backend = Backend(host="backend.example.org", port=9, tls=False)
+    with nothing_left(), serving(parts={"backends": [backend], "handlers": {"get_status": lambda _: {}}}) as served:
+        assert asked.wait(10)
+        answers: list[bytes] = []
+        give = served.server._reception._services.answers.give
+        served.server._post(lambda: give("desk", Command(id="1", cmd="get_status"), answers.append))
+        try:
+            wait_until(lambda: answers)
+        finally:
+            found.set()
+
+
+def test_a_device_that_ends_does_not_speak_of_trying_again(caplog: pytest.LogCaptureFixture) -> None:
+    with nothing_left(), socket.create_server(("127.0.0.1", 0)) as office:
+        office.settimeout(10)
+        backend = Backend(host="127.0.0.1", port=office.getsockname()[1], tls=False)
+        with serving(parts={"backends": [backend]}) as served:
+            device, _ = office.accept()
+            wait_until(lambda: served.hub.clients() == 1)
+            device.close()
+            wait_until(lambda: "trying again" in caplog.text)
+            device, _ = office.accept()
+            wait_until(lambda: served.hub.clients() == 1)
+            caplog.clear()
+        device.close()
+        assert "trying again" not in caplog.text
