@@ -25,7 +25,7 @@ from edge.stream.desk import Desk
 from edge.stream.dialogue import Services
 from edge.stream.hub import Hub
 from edge.stream.mailbox import Form
-from edge.stream.publisher import Publisher
+from edge.stream.publisher import MAX_WAITING, Publisher
 from edge.stream.reception import Reception, Trust
 from edge.stream.server import StreamServer
 from edge.stream.session import Session
@@ -138,8 +138,9 @@ class Keeping(Served):
     outbox: Outbox
 
     def publish(self, *numbers: int) -> None:
-        """A look with an alert for each of these, in their order."""
+        """A look with an alert for each of these, in their order, no faster than the disk takes them."""
         for number in numbers:
+            wait_until(lambda: len(self.publisher._waiting) < MAX_WAITING // 2)
             self.publisher.publish_result(make_result(number, make_alert(number)))
 
     def stored(self, *numbers: int) -> None:

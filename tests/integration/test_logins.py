@@ -207,6 +207,14 @@ def test_who_logged_in_and_has_no_place_is_told(security: Security) -> None:
         assert first.read()["frame_id"] == 5
 
 
+def test_with_tls_and_no_login_one_too_many_gets_no_welcome(security: Security, fleet: FleetFiles) -> None:
+    """[EDGE-6-1]"""
+    with guarded(security, TLS_OPEN, max_clients=1) as served, served.talker(tls=client_tls(fleet)) as first:
+        refuses(served, client_tls(fleet))
+        served.hub.publish_result(make_result(5))
+        assert first.read()["frame_id"] == 5
+
+
 def test_keys_and_macs_are_in_no_log_and_no_answer(security: Security, caplog: pytest.LogCaptureFixture) -> None:
     """[EDGE-11-17]"""
     caplog.set_level(logging.DEBUG)

@@ -119,8 +119,11 @@ def test_ten_thousand_alerts_to_a_slow_reader_while_more_come(tmp_path: Path) ->
     """[EDGE-9-7] [EDGE-9-12] [EDGE-5-5]"""
     total = 10_000
     with keeping(tmp_path) as served:
-        for start in range(1, total, 500):
-            served.stored(*range(start, start + 500))
+        for number in range(1, total + 1):
+            if number % 500 == 0:
+                wait_until(lambda: served.outbox.counters().waiting == 0)
+            served.outbox.append(make_alert(number))
+        wait_until(lambda: bounds(served).next_seq == total + 1)
         with Talker(served.server.addresses[0], receive_buffer=4096) as client:
             client.hello(**after(served, 0))
             publish = in_thread(partial(publish_slowly, served, range(total + 1, total + 301)))
@@ -440,3 +443,34 @@ def test_a_plain_hello_to_a_device_without_an_outbox_has_no_resume() -> None:
         served.hub.publish_result(make_result(1, make_alert(1)))
         alert = client.until("alert")
         assert (alert["durable"], "seq" in alert, "stream" in alert) == (False, False, False)
+
+
+def test_stopping_in_the_middle_of_everything_ends_each_session_with_a_goodbye(tmp_path: Path) -> None:
+    """[EDGE-3-13] [EDGE-9-7] Some replay, some are live, some do not read, and alerts are published all the time."""
+    stop = threading.Event()
+
+    def publish(served: Keeping) -> None:
+        for number in range(1001, 100_000):
+            served.publish(number)
+            if stop.wait(0.0005):
+                return
+
+    with keeping(tmp_path) as served:
+        served.stored(*range(1, 1001))
+        published = in_thread(partial(publish, served))
+        sessions = [served.session(**after(served, start)) for start in (0, 0, 500, 900, 1000)]
+        readers = [in_thread(client.end) for client in sessions]
+        stalled = Talker(served.server.addresses[0], receive_buffer=4096)
+        stalled.hello(**after(served, 0))
+        wait_until(lambda: bounds(served).next_seq > 1100)
+        served.server.stop()
+        for read, client in zip(readers, sessions, strict=True):
+            messages = read()
+            seqs = [message["seq"] for message in messages if message["type"] == "alert"]
+            assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
+            assert [message["type"] for message in messages if message["type"] != "alert"] == ["goodbye"]
+            assert messages[-1]["type"] == "goodbye"
+            client.close()
+        stalled.close()
+        stop.set()
+        published()
