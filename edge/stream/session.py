@@ -241,6 +241,8 @@ class Session:
             return self.transport.blocked
         self._unit = [memoryview(part) for part in unit]
         self._progress_at = now
+        if len(unit) > 1:  # a picture
+            self.transport.fit()
         return True
 
     def _send(self, now: float) -> None:

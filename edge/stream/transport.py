@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from edge.errors import StreamError
 from edge.security.tls import handshake_fault
+from edge.stream.room import PIECE, Room
 
 READ_SIZE = 16384
 RECORD = 16384  # bytes of plain text in a TLS record, at most
@@ -46,6 +47,9 @@ class Transport(Protocol):
     def send(self, views: list[memoryview]) -> int:
         """Send some of these bytes, in their order; how many of them were taken."""
 
+    def fit(self) -> None:
+        """Look how much the link takes: to be called before a picture is sent."""
+
     def receive(self) -> bytes | None:
         """What came, b"" at the end of the stream, None when nothing is there."""
 
@@ -61,6 +65,7 @@ class Plain:
         self.blocked = False
         self.passed = 0
         self.ended = False
+        self._room = Room(sock)
 
     def handshake(self) -> bool:
         return True
@@ -69,15 +74,18 @@ class Plain:
         return {}
 
     def send(self, views: list[memoryview]) -> int:
-        try:
-            sent = self.socket.sendmsg(views)
-        except (BlockingIOError, InterruptedError):
-            sent = 0
-        except OSError as error:
-            raise _lost(error) from error
-        self.passed += sent
-        self.blocked = sent < sum(map(len, views))
+        if not self._room.size:
+            return self._hand_over(views)
+        sent = 0
+        for view in views:
+            for start in range(0, len(view), PIECE):
+                sent += self._hand_over([view[start : start + PIECE]])
+                if self.blocked:
+                    return sent
         return sent
+
+    def fit(self) -> None:
+        self._room.fit()
 
     def receive(self) -> bytes | None:
         try:
@@ -97,6 +105,17 @@ class Plain:
             raise _lost(error) from error
         return True
 
+    def _hand_over(self, views: list[memoryview]) -> int:
+        try:
+            sent = self.socket.sendmsg(views)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError as error:
+            raise _lost(error) from error
+        self.passed += sent
+        self.blocked = sent < sum(map(len, views))
+        return sent
+
 
 class Encrypted:
     """TLS over memory buffers: OpenSSL never touches the socket, so a write is taken whole or not at all.
@@ -112,6 +131,7 @@ class Encrypted:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side)
         self._unsent = memoryview(b"")
+        self._room = Room(sock)
         self._shaken = False
 
     def handshake(self) -> bool:
@@ -145,6 +165,9 @@ class Encrypted:
                 if self.blocked:
                     return sent
         return sent
+
+    def fit(self) -> None:
+        self._room.fit()
 
     def receive(self) -> bytes | None:
         self._fill()
