@@ -102,7 +102,7 @@ class Dialler:
         self.busy, self.due = False, now + wait
         self._log(logging.WARNING, "backend %s: %s; trying again in %.1f s", self.name, error, wait)
 
-    def await_login(self, session: Session) -> None:
+    def await_login(self, session: Session, _: str) -> None:
         """A connection stands; what it has to prove is the session's concern."""
         self.session = session
 

@@ -17,7 +17,8 @@ class Full(StreamError):
 
 
 class Door:
-    """One listener. ``pending`` holds, the oldest first, those that have not logged in (or shaken hands for TLS).
+    """One listener. ``pending`` holds, the oldest first, those that have not logged in (or shaken hands for TLS), each
+    with its host.
 
     Synchronization: the stream thread alone.
     """
@@ -29,7 +30,7 @@ class Door:
         self.tls = listener.tls
         self.dialled = False
         self.sockets = open_listener(listener)
-        self.pending: dict[Session, None] = {}
+        self.pending: dict[Session, str] = {}
         self._settings = settings
         self._inside: dict[Session, str] = {}
         self._hosts: Counter[str] = Counter()
@@ -40,13 +41,13 @@ class Door:
         video = ", with video" if self.form.video else ""
         return f"{self.form.framing} framing{', TLS' if self.tls else ''}{login}{video}"
 
-    def await_login(self, session: Session) -> Session | None:
+    def await_login(self, session: Session, host: str) -> Session | None:
         """Let it wait, if it has something to prove; the one that has to go for it, where too many wait."""
         if not self.tls and self.terms.auth == "none":
             return None
-        oldest = next(iter(self.pending)) if len(self.pending) >= self._settings.max_pending else None
-        self.pending[session] = None
-        return oldest
+        leaving = self._first_to_go() if len(self.pending) >= self._settings.max_pending else None
+        self.pending[session] = host
+        return leaving
 
     def enter(self, session: Session, host: str) -> None:
         """Let it in; raises Full."""
@@ -70,6 +71,12 @@ class Door:
     def late(self, now: float) -> list[Session]:
         """Those that had their time to log in."""
         return [session for session in self.pending if now - session.began_at > self._settings.login_s]
+
+    def _first_to_go(self) -> Session:
+        """The oldest of the host with the most: one that comes again and again crowds out itself, not the others."""
+        crowds = Counter(self.pending.values())
+        most = max(crowds.values())
+        return next(session for session, host in self.pending.items() if crowds[host] == most)
 
     def close(self) -> None:
         for sock in self.sockets:

@@ -207,7 +207,7 @@ class StreamServer:
                 gate.failed(error, now)
             return
         self._sessions[session] = gate
-        crowded_out = gate.await_login(session)
+        crowded_out = gate.await_login(session, str(address[0]))
         if crowded_out is not None:
             self._attend(crowded_out, crowded_out.crowd_out)
         self._attend(session, partial(session.pump, now))
