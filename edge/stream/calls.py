@@ -44,7 +44,9 @@ class Calls:
         for dialler in self._diallers:
             if not dialler.busy and now >= dialler.due:
                 dialler.busy = True
-                if not self._desk.ask(dialler.resolve, partial(self._on_resolved, dialler)):
+                if dialler.literal:  # else it would wait for the names of others
+                    self._on_resolved(dialler, dialler.literal)
+                elif not self._desk.ask(dialler.resolve, partial(self._on_resolved, dialler)):
                     dialler.failed("the device is busy", now)
 
     def late(self, now: float, allowed_s: float) -> list[Session]:

@@ -47,6 +47,7 @@ class Dialler:
         self.tls = backend.tls
         self.dialled = True
         self.session: Session | None = None
+        self.literal: list[Address] = []  # where ``host`` is an address: there is no name to be looked up
         self.busy = False  # being resolved, connected to, or talked to
         self.due = now
         self._failures = 0
@@ -57,7 +58,7 @@ class Dialler:
     def check(self) -> None:
         """Before the start: raises ConfigError for an address that must not be dialled. A name is seen to later."""
         with contextlib.suppress(StreamError):
-            self.resolve(socket.AI_NUMERICHOST)
+            self.literal = self.resolve(socket.AI_NUMERICHOST)
 
     def resolve(self, flags: int = 0) -> list[Address]:
         """Look the name up, which may take long; raises StreamError, or ConfigError for one that must not be."""

@@ -47,6 +47,7 @@ class Services:
     health: Callable[[], Mapping[str, Any]]
     answers: Answers
     reader: Desk  # pages of the outbox
+    log: Callable[..., None] = logger.log
 
 
 class Dialogue:
@@ -189,7 +190,14 @@ class Dialogue:
         self._say(replies.hello_ok(self._hub.identity, agreed, bounds))
         for code, text in start.complaints:
             self._say(replies.error(code, text, fatal=False))
+        self._log_hello(hello, agreed.session)
         self._begin(topics)
+
+    def _log_hello(self, hello: requests.Hello, session: str) -> None:
+        consumer = f", consumer {self._consumer}" if self._consumer else ""
+        software = f", {hello.client!a}" if hello.client else ""  # !a: it must not steer a terminal
+        text = "client %s: session %s as %s%s%s"
+        self._services.log(logging.INFO, text, self.peer.name, session, self.role, consumer, software)
 
     # After hello
 

@@ -161,10 +161,11 @@ class Hub:
             mailbox.put_control(framed)
 
     def tell_health(self, mailbox: Mailbox, message: bytes) -> None:
-        """Leave the state of the components for this client alone."""
+        """Leave the state of the components for this client alone, unless one that was published waits: it is newer."""
         framed = Encodings(message).of(mailbox.form)
         with self._lock:
-            mailbox.put_health(framed)
+            if not mailbox.health_waits:
+                mailbox.put_health(framed)
 
     def part(self, mailbox: Mailbox, message: bytes | None, *, drop: bool) -> None:
         """Let nothing more into the mailbox; ``message`` is the last word. With ``drop`` what waits is left out."""

@@ -105,6 +105,10 @@ class Mailbox:
     def alerts_waiting(self) -> int:
         return len(self._alerts)
 
+    @property
+    def health_waits(self) -> bool:
+        return self._health is not None
+
     def put_control(self, message: bytes) -> None:
         """Queue an answer."""
         if self.overflow:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from edge.config import Backend, Listener, Security
-from edge.errors import EdgeError, SecurityError
+from edge.errors import ConfigError, EdgeError, SecurityError
 from edge.security.keys import LoginKeys
 from edge.security.peers import Peer as Owner
 from edge.security.tls import TlsContexts
@@ -58,9 +58,18 @@ class Trust:
         for warning in self.contexts.warnings(device_id):
             logger.warning("security: %s", warning)
 
+    @property
+    def any(self) -> bool:
+        """Whether there is anything to be read again."""
+        return self.contexts is not None or self.keys is not None
+
     def check(self, doors: Iterable[Door], backends: Iterable[Backend]) -> None:
-        """Raise SecurityError unless there is all that these need."""
+        """Raise SecurityError unless there is all that these need, ConfigError where two doors have one name."""
+        names: set[str] = set()
         for door in doors:
+            if door.terms.listener in names:  # a login could be passed on from one to the other
+                raise ConfigError(f"listeners: two have the name {door.terms.listener}; give each one of its own")
+            names.add(door.terms.listener)
             if door.listener.tls:
                 self.server(door.terms)
             if door.terms.auth == "hmac" and self.keys is None:

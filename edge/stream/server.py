@@ -87,10 +87,11 @@ class StreamServer:
         self._worker = Worker("stream", self._run, on_death=on_death)
         self._clerk = Desk("commands", self._post, on_death)
         self._reader = Desk("replay", self._post, on_death)
-        # Names have a desk of their own: a resolver may take half a minute, and commands do not wait for it.
-        self._names = Desk("names", self._post, on_death)
-        self._desks = (self._clerk, self._reader, *((self._names,) if backends else ()))
+        # Names and changed files have a desk of their own: a resolver may take half a minute, and a command may hang.
+        self._usher = Desk("usher", self._post, on_death)
+        self._desks = (self._clerk, self._reader, *((self._usher,) if backends or self._trust.any else ()))
         # From here on the stream thread's own once it runs.
+        self._log = Quiet(logger).log
         services = Services(
             hub=hub,
             video=video,
@@ -98,15 +99,15 @@ class StreamServer:
             health=health,
             answers=Answers(handlers or {}, self._clerk),
             reader=self._reader,
+            log=self._log,
         )
         self._reception = Reception(services, self._trust, self._waker.wake)
         self._selector = selectors.DefaultSelector()
         self._watched: dict[Session, int] = {}  # the events that select looks for
         self._arrivals = Arrivals(self._selector, self._admit)
-        self._calls = Calls([], self._names, self._selector, self._admit)
+        self._calls = Calls([], self._usher, self._selector, self._admit)
         self._sessions: dict[Session, Gate] = {}
         self._reload_at = 0.0
-        self._log = Quiet(logger).log
 
     def start(self) -> None:
         """Listen, and serve from now on."""
@@ -128,7 +129,7 @@ class StreamServer:
         bounds = self._outbox.bounds if self._outbox is not None else None
         if bounds is not None:
             self._hub.begin(bounds)
-        self._calls = Calls(diallers, self._names, self._selector, self._admit)
+        self._calls = Calls(diallers, self._usher, self._selector, self._admit)
         self._selector.register(self._waker, selectors.EVENT_READ, self._on_wake)
         for part in (*self._desks, self._worker):
             part.start()
@@ -251,7 +252,7 @@ class StreamServer:
             self._attend(session, partial(session.expire, now))
         self._arrivals.check(now)
         self._calls.check(now)
-        if now >= self._reload_at and self._clerk.ask(self._trust.reload, self._on_reload):
+        if self._trust.any and now >= self._reload_at and self._usher.ask(self._trust.reload, self._on_reload):
             self._reload_at = now + RELOAD_S
             self._trust.warn(self._hub.identity.device_id)
 

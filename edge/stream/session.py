@@ -46,7 +46,7 @@ class Session:
         self._hub = hub
         self._introduce = introduce
         self._unit: list[memoryview] = []  # what is left of the unit being sent
-        self._progress = 0
+        self._progress = self._came = 0
         self._progress_at = now
         self._allowance = Allowance(PLAIN_BURST, PLAIN_RATE, now)
         self._denied: Fault | None = None
@@ -108,7 +108,7 @@ class Session:
         except StreamError as error:
             self._end(str(error))
             return
-        if data and not self.finishing and self._denied is None:
+        if self._allowed(now) and data and not self.finishing and self._denied is None:
             self._take(data, now)
         if self.transport.ended:  # with TLS that may come together with the last data
             self._end("closed by the client" if not self.finishing else "closed")
@@ -173,15 +173,20 @@ class Session:
         self.pump(now)
         return not self.ended
 
+    def _allowed(self, now: float) -> bool:
+        """Count what came, TLS's own messages too; False when it was too much from one that has not said hello."""
+        came, self._came = self.transport.came - self._came, self.transport.came
+        if self._allowance.take(came, now):
+            return True
+        self.resting = self.dialogue is not None and self.dialogue.greeted
+        if not self.resting:
+            self._end(f"flood: it sent more than {PLAIN_RATE} bytes a second", at_fault=True)
+        return self.resting
+
     def _take(self, data: bytes, now: float) -> None:
         dialogue = self.dialogue
         if dialogue is None:
             return
-        if not self._allowance.take(len(data), now):
-            if not dialogue.greeted:
-                self._end(f"flood: it sent more than {PLAIN_RATE} bytes a second", at_fault=True)
-                return
-            self.resting = True
         greeted = dialogue.greeted
         try:
             for _ in dialogue.receive(data, now):

@@ -28,7 +28,8 @@ class Transport(Protocol):
     """A connection's bytes. Every method raises StreamError when the connection is lost.
 
     ``blocked`` is set while the kernel takes no more bytes: whoever has more to send waits until it can be written to.
-    ``passed`` counts the bytes that the kernel took. ``ended`` is set when the peer has said that no more comes.
+    ``passed`` counts the bytes that the kernel took, ``came`` those that it gave. ``ended`` is set when the peer has
+    said that no more comes.
 
     Synchronization: one thread alone.
     """
@@ -36,6 +37,7 @@ class Transport(Protocol):
     socket: socket.socket
     blocked: bool
     passed: int
+    came: int
     ended: bool
 
     def handshake(self) -> bool:
@@ -63,7 +65,7 @@ class Plain:
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
         self.blocked = False
-        self.passed = 0
+        self.passed = self.came = 0
         self.ended = False
         self._room = Room(sock)
 
@@ -94,6 +96,7 @@ class Plain:
             return None
         except OSError as error:
             raise _lost(error) from error
+        self.came += len(data)
         self.ended = not data
         return data
 
@@ -126,7 +129,7 @@ class Encrypted:
     def __init__(self, sock: socket.socket, context: ssl.SSLContext, *, server_side: bool) -> None:
         self.socket = sock
         self.blocked = False
-        self.passed = 0
+        self.passed = self.came = 0
         self.ended = False
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side)
@@ -235,6 +238,7 @@ class Encrypted:
         except OSError as error:
             raise _lost(error) from error
         self.ended = self.ended or not data
+        self.came += len(data)
         self._incoming.write(data)
         return bool(data)
 
