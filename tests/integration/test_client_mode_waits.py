@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from edge.config import Backend
+from edge.errors import StreamError
+from edge.stream import dialler as diallers
 from edge.stream import server as servers
 from edge.stream.dialler import Dialler
 from edge.wire.requests import Command
@@ -22,9 +24,10 @@ def test_commands_do_not_wait_for_a_resolver(monkeypatch: pytest.MonkeyPatch) ->
     asked, found = threading.Event(), threading.Event()
 
     def resolve(_: Dialler, flags: int = 0) -> list[Any]:
-        if not flags:
-            asked.set()
-            found.wait(30)
+        if flags:
+            raise StreamError("it is a name")
+        asked.set()
+        found.wait(30)
         return [(socket.AF_INET, ("127.0.0.1", 9))]
 
     monkeypatch.setattr(Dialler, "resolve", resolve)
@@ -38,6 +41,33 @@ def test_commands_do_not_wait_for_a_resolver(monkeypatch: pytest.MonkeyPatch) ->
             wait_until(lambda: answers)
         finally:
             found.set()
+
+
+def test_an_address_does_not_wait_for_the_names_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "CHECK_S", 0.02)
+    monkeypatch.setattr(diallers, "RETRY_MIN_S", 0.01)
+    asked, found = threading.Event(), threading.Event()
+    lookup = socket.getaddrinfo
+
+    def slow(host: str, port: int, **options: Any) -> list[Any]:
+        if host == "backend.test" and not options["flags"]:
+            asked.set()
+            found.wait(30)
+        return lookup("127.0.0.1" if host == "backend.test" and not options["flags"] else host, port, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    with nothing_left(), socket.create_server(("127.0.0.1", 0)) as office:
+        office.settimeout(10)
+        port = office.getsockname()[1]
+        backends = [Backend(host=host, port=port, tls=False) for host in ("backend.test", "127.0.0.1")]
+        with serving(parts={"backends": backends}):
+            assert asked.wait(10)
+            try:
+                for _ in range(3):
+                    device, _ = office.accept()
+                    device.close()
+            finally:
+                found.set()
 
 
 def test_a_device_that_ends_does_not_speak_of_trying_again(caplog: pytest.LogCaptureFixture) -> None:

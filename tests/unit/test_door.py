@@ -1,12 +1,18 @@
-"""Who has to go when too many wait to log in."""
+"""A listener's door: its name, and who has to go when too many wait to log in."""
 
 from __future__ import annotations
 
 import contextlib
 from typing import Any
 
+import pytest
+
 from edge.config import Listener, Stream
+from edge.errors import ConfigError
 from edge.stream.door import Door
+from edge.stream.hub import Hub
+from edge.stream.server import StreamServer
+from tests.streaming import IDENTITY
 
 
 def test_who_comes_again_and_again_crowds_out_itself() -> None:
@@ -28,3 +34,13 @@ def test_of_one_each_the_oldest_goes() -> None:
     with contextlib.closing(Door(Listener(host="127.0.0.1", port=0, auth="hmac"), 1, Stream(max_pending=2))) as door:
         went = [door.await_login(session, f"10.0.0.{number}") for number, session in enumerate(sessions)]
         assert went == [None, None, sessions[0]]
+
+
+@pytest.mark.parametrize("names", [("door", "door"), ("listener-2", "")])
+def test_two_listeners_of_one_name_are_refused(names: tuple[str, str]) -> None:
+    """A login holds for one listener: its name is in the mac."""
+    listeners = [Listener(name=name, host="127.0.0.1", port=0) for name in names]
+    server = StreamServer(listeners, Stream(), Hub(IDENTITY))
+    with pytest.raises(ConfigError, match=f"two have the name {names[0]}; give each one of its own"):
+        server.start()
+    server.close()
