@@ -2,10 +2,11 @@
 
     .venv/bin/python -m tests.bench.strangers [--seconds 30] [--again 1.0]
 
-They come from 127.0.0.2 to 127.0.0.201, and each comes again --again seconds after it was thrown out. First against a
-listener with plain TCP and a key, then one with TLS and a key. Goals: a valid login's p99 under 500 ms, every stranger
-gone by its deadline (stream.login_s and the second between two looks), memory back to within 20 MB, no descriptor and
-no thread left. Exit 1 where one is missed.
+They come from 127.0.0.2 to 127.0.0.201, and each comes again about --again seconds after it was thrown out. First
+against a listener with plain TCP and a key, then one with TLS and a key. A valid client that is crowded out (16 came
+while it was logging in) tries again after up to 0.25 s, as docs/protocol.md says; that counts into its time. Goals: a
+valid login's p99 under 500 ms, every stranger gone by its deadline (stream.login_s and the second between two looks),
+memory back to within 20 MB, no descriptor and no thread left. Exit 1 where one is missed.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import random
 import secrets
 import selectors
 import socket
@@ -37,6 +39,7 @@ GOAL_S, GOAL_MB = 0.5, 20.0
 LOOK_S = 1.0 + 0.5  # the server looks at deadlines every second; half of one for the scheduler
 SILENT = SLOW = 100
 LOGIN_EVERY_S = 0.1
+RETRY_S = 0.25
 KEY = "bench"
 
 
@@ -47,6 +50,7 @@ class Strangers:
         self.lives: list[float] = []
         self.refused = 0
         self._address, self._again = address, again
+        self._random = random.Random(1)
         self._selector = selectors.DefaultSelector()
         self._due = [(0.0, number) for number in range(SILENT + SLOW)]
         self._here: dict[int, tuple[socket.socket, float]] = {}
@@ -105,7 +109,7 @@ class Strangers:
             del self._here[number]
             self.lives.append(time.monotonic() - since)
             if self._again < float("inf"):
-                self._due.append((time.monotonic() + self._again, number))
+                self._due.append((time.monotonic() + self._again * self._random.uniform(0.5, 1.5), number))
 
     def _speak(self) -> None:
         for number, (sock, _) in self._here.items():
@@ -134,6 +138,19 @@ def log_in(address: tuple[str, int], secret: bytes, context: ssl.SSLContext | No
     return time.monotonic() - began
 
 
+def persist(address: tuple[str, int], secret: bytes, context: ssl.SSLContext | None) -> tuple[float, int]:
+    """Seconds and attempts until it is logged in."""
+    began, attempts = time.monotonic(), 0
+    while True:
+        attempts += 1
+        try:
+            log_in(address, secret, context)
+        except OSError:
+            time.sleep(random.uniform(0, RETRY_S))
+        else:
+            return time.monotonic() - began, attempts
+
+
 def _read(file: Any) -> dict[str, Any]:
     size = file.read(4)
     if len(size) < 4:
@@ -149,13 +166,12 @@ def measure(plan: Plan, secret: bytes, context: ssl.SSLContext | None, args: arg
         before = _settled(device)
         strangers = Strangers(device.address, args.again)
         time.sleep(2.0)
-        taken, failed = [], 0
+        taken, crowded_out = [], 0
         end = time.monotonic() + args.seconds
         while time.monotonic() < end:
-            try:
-                taken.append(log_in(device.address, secret, context))
-            except OSError:
-                failed += 1
+            took, attempts = persist(device.address, secret, context)
+            taken.append(took)
+            crowded_out += attempts - 1
             time.sleep(LOGIN_EVERY_S)
         most = device.ask()["rss_mb"]
         strangers.stop()
@@ -169,7 +185,7 @@ def measure(plan: Plan, secret: bytes, context: ssl.SSLContext | None, args: arg
     print(f"{name}: {len(strangers.lives)} strangers thrown out, {strangers.refused} refused")
     print(f"  login alone   p50 {quantile(quiet, 0.5) * 1e3:.1f} ms  p99 {quantile(quiet, 0.99) * 1e3:.1f} ms")
     print(f"  login beside  p50 {quantile(taken, 0.5) * 1e3:.1f} ms  p99 {quantile(taken, 0.99) * 1e3:.1f} ms", end="")
-    print(f"  worst {max(taken, default=0.0) * 1e3:.1f} ms, {len(taken)} logins, {failed} failed")
+    print(f"  worst {max(taken, default=0.0) * 1e3:.1f} ms, {len(taken)} logins, {crowded_out} attempts crowded out")
     print(f"  a stranger stayed {statistics.median(strangers.lives):.2f} s, at most {longest:.2f} s; {left} left")
     for key, title in (("rss_mb", "memory, MB"), ("files", "descriptors"), ("threads", "threads")):
         extra = f" (at most {most:.1f})" if key == "rss_mb" else ""
@@ -177,7 +193,7 @@ def measure(plan: Plan, secret: bytes, context: ssl.SSLContext | None, args: arg
     same = all(after[key] <= before[key] for key in ("files", "threads"))
     on_time = longest <= plan.stream.login_s + LOOK_S and not left
     back = after["rss_mb"] - before["rss_mb"] <= GOAL_MB
-    return quantile(taken, 0.99) < GOAL_S and not failed and on_time and back and same
+    return quantile(taken, 0.99) < GOAL_S and on_time and back and same
 
 
 def _settled(device: Device) -> dict[str, Any]:
