@@ -120,6 +120,8 @@ def handshake_fault(error: ssl.SSLError) -> str:
         if "CRL" in error.verify_message:
             return f"{error.verify_message}: put a fresh list at security.revocation_list (preact-edge certs revoke)"
         return f"its certificate is refused: {error.verify_message}"
+    if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+        return "it hung up during the handshake"
     return _FAULTS.get(error.reason or "", f"TLS failed: {error.reason or error}")
 
 
@@ -128,7 +130,6 @@ _FAULTS = {
     "UNSUPPORTED_PROTOCOL": "it offers no TLS 1.3",
     "HTTP_REQUEST": "it does not speak TLS",
     "WRONG_VERSION_NUMBER": "it does not speak TLS",
-    "UNEXPECTED_EOF_WHILE_READING": "it hung up during the handshake",
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": "it wants a certificate of ours",
     "TLSV1_ALERT_UNKNOWN_CA": "it does not know the authority of our certificate",
     "SSLV3_ALERT_CERTIFICATE_EXPIRED": "our certificate has expired",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import socket
 import sqlite3
@@ -178,8 +179,8 @@ class _Weather:
         self._tell(f"{on_disk} on disk, {events} given, {self._proxy.left} cuts left, {killed} kills")
 
 
-def _reading(folder: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"file:{folder / DATABASE}?mode=ro", uri=True, timeout=5)
+def _reading(folder: Path) -> contextlib.closing[sqlite3.Connection]:
+    return contextlib.closing(sqlite3.connect(f"file:{folder / DATABASE}?mode=ro", uri=True, timeout=5))
 
 
 def _free_port() -> int:

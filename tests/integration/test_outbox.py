@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
 import threading
@@ -114,7 +115,7 @@ def test_a_newer_release_may_add_fields(tmp_path: Path) -> None:
     told = Told()
     with running(tmp_path, told) as outbox:
         store(outbox, told, [alert(1)])
-        with sqlite3.connect(outbox.path) as connection:
+        with contextlib.closing(sqlite3.connect(outbox.path, isolation_level=None)) as connection:
             connection.execute("""UPDATE alerts SET body = replace(body, '{"alert_id', '{"new":[1],"alert_id')""")
         connection.close()
         assert outbox.read(0, 1) == (told.stored[0],)

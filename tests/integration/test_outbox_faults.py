@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -77,7 +78,7 @@ def test_a_file_damaged_while_closed(tmp_path: Path, start: int, length: int) ->
 )
 def test_a_file_with_something_missing(tmp_path: Path, harm: str) -> None:
     stream = filled(tmp_path).stored[0].stream
-    with sqlite3.connect(tmp_path / "outbox.db") as connection:
+    with contextlib.closing(sqlite3.connect(tmp_path / "outbox.db", isolation_level=None)) as connection:
         connection.execute(harm)
     connection.close()
     begins_anew(tmp_path, stream)
@@ -105,7 +106,7 @@ def test_an_empty_file_is_a_new_outbox(tmp_path: Path) -> None:
 
 def test_a_row_that_cannot_be_read_is_not_skipped(tmp_path: Path) -> None:
     old = filled(tmp_path, 20).stored[0].stream
-    with sqlite3.connect(tmp_path / "outbox.db") as connection:
+    with contextlib.closing(sqlite3.connect(tmp_path / "outbox.db", isolation_level=None)) as connection:
         connection.execute("UPDATE alerts SET body = 'nonsense' WHERE seq = 7")
     connection.close()
     told = Told()
@@ -143,7 +144,7 @@ def test_damage_that_comes_again_and_again_does_not_fill_the_disk(tmp_path: Path
         for _ in range(4):
             wait_until(lambda: outbox.bounds)
             store(outbox, told, [alert(1)])
-            with sqlite3.connect(outbox.path) as connection:
+            with contextlib.closing(sqlite3.connect(outbox.path, isolation_level=None)) as connection:
                 connection.execute("UPDATE alerts SET body = 'nonsense'")
             connection.close()
             with pytest.raises(StateError, match="is damaged"):
@@ -274,7 +275,7 @@ def test_two_processes(tmp_path: Path) -> None:
 
 def test_a_file_of_a_newer_release_is_left_alone(tmp_path: Path) -> None:
     filled(tmp_path, 3)
-    with sqlite3.connect(tmp_path / "outbox.db") as connection:
+    with contextlib.closing(sqlite3.connect(tmp_path / "outbox.db", isolation_level=None)) as connection:
         connection.execute("UPDATE meta SET value = 2 WHERE key = 'schema'")
     connection.close()
     told = Told()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
 import time
@@ -53,7 +54,7 @@ def test_an_alert_is_on_disk_before_it_is_sent(tmp_path: Path) -> None:
             served.publish(number)
             alert = client.until("alert")
             assert (alert["seq"], alert["durable"], alert["replay"]) == (number, True, False)
-            with sqlite3.connect(f"file:{tmp_path / 'outbox.db'}?mode=ro", uri=True) as disk:
+            with contextlib.closing(sqlite3.connect(f"file:{tmp_path / 'outbox.db'}?mode=ro", uri=True)) as disk:
                 assert disk.execute("SELECT max(seq) FROM alerts").fetchone() == (number,)
             disk.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -188,7 +189,7 @@ def test_a_page_stops_at_a_missing_alert(tmp_path: Path) -> None:
     with database.transaction():
         database.insert([alert(number) for number in range(5)], NOON)
     database.close()
-    with sqlite3.connect(tmp_path / "outbox.db") as connection:
+    with contextlib.closing(sqlite3.connect(tmp_path / "outbox.db", isolation_level=None)) as connection:
         connection.execute("DELETE FROM alerts WHERE seq = 3")
     connection.close()
     assert len(read_page(tmp_path / "outbox.db", 0, 2)) == 2
