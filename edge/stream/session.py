@@ -176,7 +176,7 @@ class Session:
     def _allowed(self, now: float) -> bool:
         """Count what came, TLS's own messages too; False when it was too much from one that has not said hello."""
         came, self._came = self.transport.came - self._came, self.transport.came
-        if self._allowance.take(came, now):
+        if self.finishing or self._allowance.take(came, now):  # at the end all is read, up to its own end
             return True
         self.resting = self.dialogue is not None and self.dialogue.greeted
         if not self.resting:
@@ -218,6 +218,7 @@ class Session:
     def _part(self, now: float, message: bytes | None, *, drop: bool) -> None:
         assert self.dialogue is not None  # noqa: S101 - for the type checker: only they have something to part from
         self._finishing_at = now
+        self.resting = False
         self._hub.part(self.dialogue.mailbox, message, drop=drop)
         self.pump(now)
 
