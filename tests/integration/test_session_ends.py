@@ -18,6 +18,7 @@ def test_one_that_sent_too_much_is_told_why_and_leaves_no_place_taken(
     monkeypatch: pytest.MonkeyPatch, behind: int
 ) -> None:
     """Its own end is seen while it is being ended, however much it sent."""
+    monkeypatch.setattr(sessions, "SESSION_RATE", 0.0)
     monkeypatch.setattr(sessions, "FAREWELL_S", 60.0)
     with nothing_left(), serving() as served:
         with Talker(served.server.addresses[0]) as client:
