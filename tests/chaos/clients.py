@@ -39,7 +39,7 @@ def _after(folder: Path) -> int:
     """The number in the cursor file, whoever wrote it; 0 where there is none."""
     numbers = [0]
     for file in folder.glob("*"):
-        if file.suffix not in (".new", ".tmp"):
+        if file.suffix not in (".new", ".tmp", ".part"):  # what a kill left half done
             numbers += _numbers(json.loads(file.read_text()))
     return max(numbers)
 
