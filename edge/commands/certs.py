@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from shlex import quote
 from urllib.parse import unquote
 
 from edge.paths import expand
@@ -25,8 +26,8 @@ def _ca(args: argparse.Namespace) -> None:
     _wrote(Fleet(expand(str(args.dir))).create())
     _say(
         "Keep this folder off the devices: who has ca.key can make certificates. Then:",
-        f"  preact-edge certs device '{args.dir}' DEVICE_ID",
-        f"  preact-edge certs backend '{args.dir}' NAME --role viewer",
+        f"  preact-edge certs device {quote(str(args.dir))} DEVICE_ID",
+        f"  preact-edge certs backend {quote(str(args.dir))} NAME --role viewer",
     )
 
 
@@ -34,7 +35,7 @@ def _device(args: argparse.Namespace) -> None:
     fleet = Fleet(expand(str(args.dir)))
     files = fleet.device(args.device_id, _terms(args))
     _wrote(files)
-    key = files[0].name if len(files) > 1 else f"{files[-1].stem}.key" if args.renew else "device.key"
+    key = "device.key" if args.csr else f"{files[-1].stem}.key"
     _say(
         f"Copy it with {fleet.certificate} and {fleet.revoked} to the device,",
         f"for example to {ON_DEVICE}, where the key must be its user's alone (chmod o=). The device's config:",
@@ -50,7 +51,7 @@ def _request(args: argparse.Namespace) -> None:
     _wrote(issue.request(args.device_id, folder, args.renew))
     _say(
         "The key stays here. Where the authority is, with a copy of the request:",
-        f"  preact-edge certs device DIR '{args.device_id}' --csr device.csr",
+        f"  preact-edge certs device DIR {quote(args.device_id)} --csr device.csr",
     )
 
 

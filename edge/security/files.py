@@ -1,7 +1,8 @@
-"""The files that [security] names: where they lie, who may read them, whether they changed."""
+"""The files that [security] names: where they lie, who may read them, whether they changed; and how they are made."""
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterable, Mapping
@@ -10,9 +11,11 @@ from typing import TypeAlias
 
 from edge.errors import ConfigError, SecurityError
 from edge.paths import expand, substitute
+from edge.storage import write_atomic
 
 LARGEST = 1 << 20  # bytes; far more than any chain, list or table of keys, far less than the memory
 OTHERS = stat.S_IROTH | stat.S_IWOTH | stat.S_IXOTH
+NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)  # a file system without hard links, such as a USB stick's
 
 Stamp: TypeAlias = tuple[int, int, int] | None  # of one file: inode, size, time of change; None: it cannot be seen
 
@@ -38,6 +41,59 @@ def read(what: str, path: Path) -> bytes:
 def read_private(what: str, path: Path) -> bytes:
     """The same for a file with a secret: one that everybody on the machine may open is refused."""
     return _read(what, path, private=True)
+
+
+def write_new(path: Path, content: bytes, *, private: bool = False) -> None:
+    """Make a file, and its folder. It is there whole or not at all, with its mode (0600 for a secret) from the first
+    moment; one that exists is left as it is. Raises SecurityError."""
+    part = path.with_name(f".{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.unlink(missing_ok=True)
+        try:
+            mode = 0o600 if private else 0o644
+            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as out:
+                out.write(content)
+                out.flush()
+                os.fsync(out.fileno())
+            _name(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise _unwritten(path, error) from error
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a file that is no secret anew; whoever reads it finds the old content or the new. Raises SecurityError."""
+    try:
+        write_atomic(path, content)
+    except OSError as error:
+        raise _unwritten(path, error) from error
+
+
+def _name(part: Path, path: Path) -> None:
+    """Give a file its name unless that is taken."""
+    try:
+        os.link(part, path)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from error
+        part.replace(path)
+
+
+def _unwritten(path: Path, error: OSError) -> SecurityError:
+    advice = {
+        errno.EACCES: f"; may this user write into {path.parent}? Else take another folder, or run it as its owner",
+        errno.ENOSPC: "; make room, then run the same command again",
+        errno.EDQUOT: "; make room, then run the same command again",
+        errno.EROFS: "; take a folder on another disk",
+    }.get(error.errno or 0, "")
+    for folder in path.parents:
+        if os.path.lexists(folder) and not folder.is_dir():
+            return SecurityError(f"{path}: cannot be written: {folder} is no folder; take another one")
+    return SecurityError(f"{path}: cannot be written: {error.strerror or error}{advice}")
 
 
 def _stamp(path: Path) -> Stamp:

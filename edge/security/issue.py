@@ -1,12 +1,15 @@
 """A fleet's authority in a folder, and the keys, requests and certificates made there or on a device.
 
 Nothing that exists is overwritten: a renewed certificate's old one stays beside it, since it may have to be revoked.
+A key is written before its certificate, and each file is there whole or not at all. So a try that was broken off leaves
+at most a key that nobody uses yet, and the next one takes it up.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,14 +17,13 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
 from cryptography.x509 import Certificate
 
 from edge.errors import SecurityError
 from edge.security import x509
-from edge.security.files import read, read_private
+from edge.security.files import read, read_private, replace, write_new
 from edge.security.peers import Role, device_uri, role_uri
-from edge.storage import write_atomic
 
 AUTHORITY_DAYS = 3653  # ten years
 DAYS = 825
@@ -50,15 +52,23 @@ class Fleet:
         self.certificate, self._key, self.revoked = folder / "ca.pem", folder / "ca.key", folder / "crl.pem"
 
     def create(self) -> list[Path]:
-        """Make the authority with an empty list of revoked certificates; the files made."""
-        files = [self._key, self.certificate, self.revoked]
-        _refuse(files)
+        """Make the authority with an empty list of revoked certificates, or what of it is missing; the files made."""
+        files = (self._key, self.certificate, self.revoked)
+        missing = _missing(*files, otherwise="another authority takes another folder")
         now = x509.moment(self._clock())
-        made = x509.new_authority(f"preact-edge fleet {secrets.token_hex(4)}", AUTHORITY_DAYS, now)
-        _write(self._key, x509.key_pem(made.key), private=True)
-        _write(self.certificate, x509.pem(made.certificate))
-        _write(self.revoked, x509.pem(made.list_revoked(None, (), DAYS, now)))
-        return files
+        if self.certificate in missing:
+            key = x509.new_key() if self._key in missing else _read_key(self._key)
+            made = x509.new_authority(f"preact-edge fleet {secrets.token_hex(4)}", key, AUTHORITY_DAYS, now)
+        else:
+            made = self._authority()
+        contents = {
+            self._key: x509.key_pem(made.key),
+            self.certificate: x509.pem(made.certificate),
+            self.revoked: x509.pem(made.list_revoked(None, (), DAYS, now)),
+        }
+        for file in missing:
+            write_new(file, contents[file], private=file == self._key)
+        return missing
 
     def device(self, device_id: str, terms: Terms) -> list[Path]:
         """A device's certificate, and its key unless a request brought one; the files made."""
@@ -77,30 +87,31 @@ class Fleet:
             if not authority.made(certificate):
                 raise SecurityError(f"{file}: is not of the authority {self.certificate}; nothing is changed")
         listed = authority.list_revoked(before, [found.serial_number for found in certificates], days, now)
-        write_atomic(self.revoked, x509.pem(listed))
+        replace(self.revoked, x509.pem(listed))
         return len(listed)
 
     def _issue(self, stem: str, name: str, uri: str, terms: Terms) -> list[Path]:
-        file, key_file = self.folder / f"{stem}.pem", self.folder / f"{stem}.key"
+        paper = _Paper(self.folder / f"{stem}.pem", self.folder / f"{stem}.key")
         authority = self._authority()
-        old = _renewed(file, terms)
+        old = paper.renewed() if terms.renew else None
         names = x509.Names(name, uri, terms.hosts or _hosts(old))
-        key = None
         if terms.request:
             content = read("request", terms.request)
             public = _of(terms.request, lambda found: x509.requested_key(found, uri), content)
+            paper.check_no_other_key(public)
+            key, missing = None, [] if old else _missing(paper.certificate)
         else:
-            key = _key(key_file, terms.renew)
+            key, missing = paper.key_for(old)
             public = key.public_key()
         certificate = authority.sign(names, public, terms.days, x509.moment(self._clock()))
-        return _put(file, certificate, old, key_file, key)
+        return paper.put(certificate, old, key, missing)
 
     def _authority(self) -> x509.Authority:
-        try:
-            key = _of(self._key, x509.read_key, read_private("authority", self._key))
-            certificate = read_certificate(self.certificate)
-        except SecurityError as error:
-            raise SecurityError(f"{error}; make an authority with: preact-edge certs ca DIR") from error
+        if not os.path.lexists(self._key):
+            holds = f"{self.folder}: holds no authority ({self._key.name})"
+            raise SecurityError(f"{holds}; make one with: preact-edge certs ca {shlex.quote(str(self.folder))}")
+        key = _read_key(self._key)
+        certificate = read_certificate(self.certificate)
         if certificate.public_key() != key.public_key():
             raise SecurityError(f"{self._key}: is not the key of {self.certificate}")
         return x509.Authority(certificate, key)
@@ -109,26 +120,28 @@ class Fleet:
 def request(device_id: str, folder: Path, renew: bool = False) -> list[Path]:
     """A key that stays here, and a request for the authority; ``renew``: a new request for the key that is here."""
     file, key_file = folder / "device.csr", folder / "device.key"
-    if not renew:
-        _refuse([file, key_file])
-    key = _key(key_file, renew)
+    missing = [] if renew else _missing(key_file, file)
+    key = x509.new_key() if key_file in missing else _read_key(key_file)
     content = x509.pem(x509.request(x509.Names(device_id, device_uri(device_id)), key))
     if renew:
-        write_atomic(file, content)
+        replace(file, content)
         return [file]
-    _write(key_file, x509.key_pem(key), private=True)
-    _write(file, content)
-    return [key_file, file]
+    if key_file in missing:
+        write_new(key_file, x509.key_pem(key), private=True)
+    write_new(file, content)
+    return missing
 
 
 def self_signed(device_id: str, folder: Path, terms: Terms, clock: Callable[[], float] = time.time) -> list[Path]:
     """A key and a certificate without authority, for clients that pin it; ``renew``: a new one for the same key."""
-    file, key_file = folder / "device.pem", folder / "device.key"
-    old = _renewed(file, terms)
-    key = _key(key_file, terms.renew)
-    names = x509.Names(device_id, device_uri(device_id), terms.hosts or _hosts(old))
+    paper, uri = _Paper(folder / "device.pem", folder / "device.key"), device_uri(device_id)
+    old = paper.renewed() if terms.renew else None
+    if old is not None and (old.issuer != old.subject or uri not in x509.uris(old)):
+        raise SecurityError(f"{paper.certificate}: is no self-signed certificate of {device_id}; take another folder")
+    key, missing = paper.key_for(old)
+    names = x509.Names(device_id, uri, terms.hosts or _hosts(old))
     certificate = x509.self_sign(names, key, terms.days, x509.moment(clock()))
-    return _put(file, certificate, old, key_file, key)
+    return paper.put(certificate, old, key, missing)
 
 
 def read_certificate(file: Path) -> Certificate:
@@ -136,40 +149,73 @@ def read_certificate(file: Path) -> Certificate:
     return _of(file, x509.read_certificates, read("certificate", file))[0]
 
 
-def _renewed(file: Path, terms: Terms) -> Certificate | None:
-    """The certificate to be renewed; SecurityError where there is none, or one that nobody asked to renew."""
-    if not terms.renew:
-        _refuse([file])
-        return None
-    return read_certificate(file)
+@dataclass(frozen=True, slots=True)
+class _Paper:
+    """The files of a certificate and of its key."""
+
+    certificate: Path
+    key: Path
+
+    def renewed(self) -> Certificate:
+        """The certificate to be renewed."""
+        if not os.path.lexists(self.certificate):
+            raise SecurityError(f"{self.certificate}: is not there to be renewed; make a first one without --renew")
+        return read_certificate(self.certificate)
+
+    def key_for(self, old: Certificate | None) -> tuple[EllipticCurvePrivateKey, list[Path]]:
+        """The key of what is renewed, else the one of a try that was broken off, else a new one; the files to make."""
+        if old is None:
+            missing = _missing(self.key, self.certificate)
+            return (x509.new_key() if self.key in missing else _read_key(self.key)), missing
+        if not self.key.exists():
+            raise SecurityError(f"{self.key}: is not there; where the key stays elsewhere, give a request with --csr")
+        key = _read_key(self.key)
+        if key.public_key() != old.public_key():
+            advice = "if its key stays elsewhere, move this one away and give a request with --csr"
+            raise SecurityError(f"{self.key}: is not the key of {self.certificate}; {advice}")
+        return key, []
+
+    def check_no_other_key(self, public: EllipticCurvePublicKey) -> None:
+        """A key here that is not the certificate's would be copied to the device with it one day."""
+        if os.path.lexists(self.key) and _read_key(self.key).public_key() != public:
+            raise SecurityError(f"{self.key}: is not the key of the request; move it away first, or leave --csr out")
+
+    def put(
+        self,
+        certificate: Certificate,
+        old: Certificate | None,
+        key: EllipticCurvePrivateKey | None,
+        missing: Sequence[Path],
+    ) -> list[Path]:
+        """Write a certificate, and its key if that is missing; a replaced one goes beside it, under its number."""
+        if old is not None:
+            file = self.certificate
+            replace(file.with_name(f"{file.stem}.{old.serial_number:x}{file.suffix}"), x509.pem(old))
+            replace(file, x509.pem(certificate))
+            return [file]
+        if key is not None and self.key in missing:
+            write_new(self.key, x509.key_pem(key), private=True)
+        write_new(self.certificate, x509.pem(certificate))
+        return list(missing)
+
+
+def _missing(*files: Path, otherwise: str = "--renew makes it anew, for the same key") -> list[Path]:
+    """Of files that are made in this order, those that are not there: all, or those that a broken-off try left out.
+
+    SecurityError where none is missing, and where one is there that comes after a missing one: it is of something else.
+    """
+    there = [file for file in files if os.path.lexists(file)]
+    if len(there) < len(files) and there == list(files[: len(there)]):
+        return list(files[len(there) :])
+    raise SecurityError(f"{there[-1]}: exists already and is left as it is; {otherwise}")
 
 
 def _hosts(certificate: Certificate | None) -> tuple[str, ...]:
     return tuple(x509.hosts(certificate)) if certificate else ()
 
 
-def _key(file: Path, renew: bool) -> EllipticCurvePrivateKey:
-    """The key of what is renewed, else a new one, which must not stand in the way of another."""
-    if renew and not file.exists():
-        raise SecurityError(f"{file}: is not there; where the key stays elsewhere, give a request with --csr")
-    if renew:
-        return _of(file, x509.read_key, read_private("key", file))
-    _refuse([file])
-    return x509.new_key()
-
-
-def _put(
-    file: Path, certificate: Certificate, old: Certificate | None, key_file: Path, key: EllipticCurvePrivateKey | None
-) -> list[Path]:
-    """Write a certificate, and its key if both are new; a replaced one goes beside it under its serial number."""
-    if old is not None:
-        _write(file.with_name(f"{file.stem}.{old.serial_number:x}{file.suffix}"), x509.pem(old))
-        write_atomic(file, x509.pem(certificate))
-        return [file]
-    if key is not None:
-        _write(key_file, x509.key_pem(key), private=True)
-    _write(file, x509.pem(certificate))
-    return [file] if key is None else [key_file, file]
+def _read_key(file: Path) -> EllipticCurvePrivateKey:
+    return _of(file, x509.read_key, read_private("key", file))
 
 
 def _of(file: Path, parse: Callable[[bytes], Parsed], content: bytes) -> Parsed:
@@ -178,22 +224,3 @@ def _of(file: Path, parse: Callable[[bytes], Parsed], content: bytes) -> Parsed:
         return parse(content)
     except SecurityError as error:
         raise SecurityError(f"{file}: {error}") from error
-
-
-def _refuse(files: Sequence[Path]) -> None:
-    for file in files:
-        if os.path.lexists(file):
-            raise SecurityError(f"{file}: exists already and is left as it is; see --renew, or take another folder")
-
-
-def _write(file: Path, content: bytes, *, private: bool = False) -> None:
-    """Make a new file, from its first moment with its mode: 0600 for a secret."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-        with os.fdopen(os.open(file, flags, 0o600 if private else 0o644), "wb") as out:
-            out.write(content)
-            out.flush()
-            os.fsync(out.fileno())
-    except OSError as error:
-        raise SecurityError(f"{file}: cannot be written: {error.strerror}") from error

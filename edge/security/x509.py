@@ -60,7 +60,10 @@ class Authority:
         """
         last = min(_later(now, days), self.certificate.not_valid_after_utc)
         if last <= now:
-            raise SecurityError("the authority has expired; make a new one: preact-edge certs ca DIR")
+            raise SecurityError(
+                f"the authority expired on {last:%Y-%m-%d} and signs no more; make a new one in a new folder "
+                "(preact-edge certs ca DIR), and with it certificates for all devices and backends"
+            )
         issuer = self.certificate.subject
         builder = _leaf(names, key, issuer, self.certificate.not_valid_before_utc, last)
         identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
@@ -100,9 +103,8 @@ def new_key() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def new_authority(name: str, days: int, now: datetime) -> Authority:
+def new_authority(name: str, key: ec.EllipticCurvePrivateKey, days: int, now: datetime) -> Authority:
     """A self-signed authority that signs no other authorities."""
-    key = new_key()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     usage = _usage(key_cert_sign=True, crl_sign=True)
     certificate = (
@@ -175,8 +177,13 @@ def read_key(content: bytes) -> ec.EllipticCurvePrivateKey:
     """Raises SecurityError."""
     try:
         key = serialization.load_pem_private_key(content, None)
-    except (ValueError, TypeError) as error:
-        raise SecurityError("it is no unencrypted private key (PEM)") from error
+    except TypeError as error:
+        raise SecurityError(
+            "it is locked with a passphrase, which this program cannot ask for; unlock a copy with: "
+            "openssl pkey -in LOCKED -out KEY"
+        ) from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise SecurityError("it is no private key (PEM)") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise SecurityError("it is no key on an elliptic curve; keys made here are")
     return key

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from edge.config import Security
+from edge.errors import SecurityError
+from edge.security.issue import AUTHORITY_DAYS, Fleet, Terms
 from edge.security.keys import LoginKeys
 from edge.security.tls import TlsContexts
 from tests.certificates import handshake
 from tests.support import ROOT
 
+KEY_FITS = 300  # bytes: a key has fewer, a certificate and a request more
 
-def certs(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+
+def certs(*arguments: str | Path, largest: int = -1) -> subprocess.CompletedProcess[str]:
+    """``largest`` is the size beyond which no file can be written, as on a disk that is full."""
     command = [sys.executable, "-m", "edge", "certs", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    limit = largest if largest >= 0 else resource.RLIM_INFINITY
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
 
 
 def done(*arguments: str | Path) -> str:
@@ -99,7 +115,7 @@ def test_secrets_are_their_owners_alone(folder, tmp_path):
 
 def test_a_device_whose_key_never_leaves_it(folder, tmp_path):
     own = tmp_path / "on the device"
-    assert "certs device DIR 'door-4' --csr device.csr" in done("request", "door-4", own)
+    assert "certs device DIR door-4 --csr device.csr" in done("request", "door-4", own)
     told = done("device", folder, "door-4", "--csr", own / "device.csr")
     assert "(secret)" not in told
     assert not list(folder.glob("device-*.key"))
@@ -178,7 +194,108 @@ def test_a_renewed_certificate_keeps_key_hosts_and_its_predecessor(folder):
     assert kept.read_bytes() == old
     done("revoke", folder, kept)
     assert "nothing.pem: cannot be read" in failed("revoke", folder, folder / "nothing.pem")
-    assert "device-door-9.pem: cannot be read" in failed("device", folder, "door-9", "--renew")
+    assert "device-door-9.pem: is not there to be renewed; make a first one without --renew" in failed(
+        "device", folder, "door-9", "--renew"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key", "rest"),
+    [
+        (("ca", "{other}"), "ca.key", ["ca.pem", "crl.pem"]),
+        (("device", "{fleet}", "door-3"), "device-door-3.key", ["device-door-3.pem"]),
+        (("backend", "{fleet}", "main", "--role", "viewer"), "backend-main.key", ["backend-main.pem"]),
+        (("request", "door-3", "{other}"), "device.key", ["device.csr"]),
+        (("self-signed", "door-3", "{other}"), "device.key", ["device.pem"]),
+    ],
+)
+def test_a_try_that_was_broken_off_is_taken_up(folder, tmp_path, arguments, key, rest):
+    other = tmp_path / "another folder"
+    words = [word.format(fleet=folder, other=other) for word in arguments]
+    place = folder if str(folder) in words else other
+    before = set(place.glob("*"))
+    found = certs(*words, largest=KEY_FITS)
+    assert (found.returncode, found.stdout) == (2, "")
+    assert f"{place / rest[0]}: cannot be written: File too large" in found.stderr
+    assert set(place.iterdir()) - before == {place / key}, "a key alone, and no piece of a file"
+    secret = (place / key).read_bytes()
+    done(*words)
+    assert (place / key).read_bytes() == secret
+    assert set(place.iterdir()) - before == {place / name for name in (key, *rest)}
+    if rest[0].startswith(("device.pem", "device-", "backend-")):
+        TlsContexts(settings(place, key.removesuffix(".key")) if place == folder else pinned(place))
+    assert "exists already and is left as it is" in failed(*words)
+
+
+def pinned(folder: Path) -> Security:
+    return Security(certificate=str(folder / "device.pem"), private_key=str(folder / "device.key"))
+
+
+def test_not_even_a_key_that_could_not_be_written_whole_is_left(folder):
+    assert certs("device", folder, "door-3", largest=10).returncode == 2
+    assert not [path for path in folder.iterdir() if path.name.startswith((".", "device"))]
+    done("device", folder, "door-3")
+
+
+def test_an_authority_whose_list_was_not_written(folder):
+    certificate = (folder / "ca.pem").read_bytes()
+    (folder / "crl.pem").unlink()
+    assert done("ca", folder).startswith(f"wrote {folder}/crl.pem\nKeep")
+    assert (folder / "ca.pem").read_bytes() == certificate
+    done("device", folder, "door-3")
+    done("revoke", folder, folder / "device-door-3.pem")
+
+
+def test_a_renewal_that_was_broken_off_changes_nothing_and_can_be_repeated(folder):
+    done("device", folder, "door-3")
+    file = folder / "device-door-3.pem"
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    assert certs("device", folder, "door-3", "--renew", largest=KEY_FITS).returncode == 2
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    serial = next(line for line in done("show", file).splitlines() if line.startswith("serial")).split()[1]
+    kept = folder / f"device-door-3.{serial}.pem"
+    kept.write_bytes(before[file][:100])  # as a power cut may leave it
+    done("device", folder, "door-3", "--renew")
+    assert kept.read_bytes() == before[file] != file.read_bytes()
+    TlsContexts(settings(folder, "device-door-3"))
+
+
+def test_no_certificate_is_made_beside_a_key_that_is_not_its_own(folder, tmp_path):
+    """Whoever copies the two to a device would have one that cannot start."""
+    own, other = tmp_path / "on the device", tmp_path / "another"
+    done("request", "door-4", own)
+    assert certs("device", folder, "door-4", largest=KEY_FITS).returncode == 2
+    with_request = ("device", folder, "door-4", "--csr", own / "device.csr")
+    assert "device-door-4.key: is not the key of the request; move it away first" in failed(*with_request)
+    (folder / "device-door-4.key").unlink()
+    done(*with_request)
+    done("device", folder, "door-5")
+    shutil.copy(folder / "device-door-5.key", folder / "device-door-4.key")
+    assert "device-door-4.key: is not the key of" in failed("device", folder, "door-4", "--renew")
+    shutil.copytree(own, other)
+    shutil.copy(folder / "device-door-4.pem", other / "device.pem")
+    assert "is no self-signed certificate of door-4" in failed("self-signed", "door-4", other, "--renew")
+    done("self-signed", "door-6", tmp_path / "pinned")
+    assert "is no self-signed certificate of door-7" in failed("self-signed", "door-7", tmp_path / "pinned", "--renew")
+
+
+def test_places_and_keys_that_cannot_be_used_are_named(folder, tmp_path):
+    (tmp_path / "a file").touch()
+    for arguments in (("ca",), ("self-signed", "door-3"), ("request", "door-3")):
+        told = failed(*arguments, tmp_path / "a file")
+        assert f"{tmp_path / 'a file'} is no folder; take another one" in told
+    locked = openssl("ec", "-aes256", "-passout", "pass:x", "-in", folder / "ca.key", "-out", tmp_path / "locked")
+    assert locked.returncode == 0, locked.stderr
+    shutil.copy(tmp_path / "locked", folder / "ca.key")
+    assert "ca.key: it is locked with a passphrase" in failed("device", folder, "door-3")
+
+
+def test_an_authority_that_has_expired_says_when_and_what_to_do(tmp_path):
+    Fleet(tmp_path, lambda: time.time() - (AUTHORITY_DAYS + 2) * 86400.0).create()
+    with pytest.raises(
+        SecurityError, match=r"expired on \d+-\d\d-\d\d and signs no more; make a new one in a new folder"
+    ):
+        Fleet(tmp_path).device("door-3", Terms())
 
 
 def test_a_login_key(tmp_path):
@@ -195,7 +312,8 @@ def test_a_login_key(tmp_path):
 
 
 def test_wrong_uses_are_one_clear_line(folder, tmp_path):
-    assert "make an authority with: preact-edge certs ca DIR" in failed("device", tmp_path / "empty", "door-3")
+    empty = tmp_path / "an empty folder"
+    assert f"holds no authority (ca.key); make one with: preact-edge certs ca '{empty}'" in failed("device", empty, "d")
     assert "is neither an address nor a host name" in failed("device", folder, "door-3", "--host", "two words")
     assert "is no name for a certificate" in failed("device", folder, "")
     assert "is no name for a certificate" in failed("request", "a\nb", tmp_path / "own")
