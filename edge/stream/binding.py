@@ -6,6 +6,8 @@ import errno
 import ipaddress
 import logging
 import socket
+from collections.abc import Sequence
+from itertools import combinations
 from typing import Any, TypeAlias
 
 from edge.config import Listener
@@ -37,6 +39,27 @@ def open_listener(listener: Listener) -> list[socket.socket]:
             if attempt == attempts or error.errno != errno.EADDRINUSE:
                 raise StreamError(_explain(listener, error)) from error
     raise AssertionError("unreachable")
+
+
+def check_apart(listeners: Sequence[Listener]) -> None:
+    """Raise ConfigError where two of these want one port of one address, StreamError where such a host is unknown."""
+    for (first, one), (second, other) in combinations(enumerate(listeners, 1), 2):
+        if one.port and one.port == other.port and (shared := _shared(one, other)):
+            names = f"{one.name or f'listener-{first}'} and {other.name or f'listener-{second}'}"
+            raise ConfigError(f"listeners: {names} both want {shared}; give each a port of its own")
+
+
+def _shared(one: Listener, other: Listener) -> str:
+    """An address that both would listen on; empty where there is none."""
+    taken = _resolve(one)
+    for family, address in _resolve(other):
+        if any(family == theirs and _overlap(host[0], address[0]) for theirs, host in taken):
+            return show(address)
+    return ""
+
+
+def _overlap(one: str, other: str) -> bool:
+    return one == other or any(ipaddress.ip_address(host.partition("%")[0]).is_unspecified for host in (one, other))
 
 
 def _resolve(listener: Listener) -> list[Address]:
@@ -116,7 +139,7 @@ def _explain(listener: Listener, error: OSError) -> str:
     where = f"port {listener.port} on {listener.host}"
     if error.errno == errno.EADDRINUSE:
         return (
-            f"{where} is in use by another program; `ss -ltnp 'sport = :{listener.port}'` shows which; "
+            f"{where} is in use by another program; `sudo ss -ltnp 'sport = :{listener.port}'` shows which; "
             "stop it, or choose another port (0 takes a free one)"
         )
     if error.errno in (errno.EACCES, errno.EPERM):

@@ -26,6 +26,8 @@ CONNECT_S = 10.0
 RETRY_MIN_S = 0.25
 RETRY_MAX_S = 30.0
 SETTLED_S = 10.0  # a plain connection that lasted so long was a good one
+REMIND_S = 600.0  # what stays wrong is said again so often
+MOST_REASONS = 16  # more are not remembered; the log may hear of one twice then
 
 Address: TypeAlias = tuple[socket.AddressFamily, tuple[Any, ...]]
 
@@ -53,6 +55,8 @@ class Dialler:
         self._failures = 0
         self._retired = False
         self._warned = False
+        self._said: set[str] = set()  # what the log was told to be wrong
+        self._silent_since = now
         self._log = Quiet(logger).log
 
     def check(self) -> None:
@@ -95,13 +99,19 @@ class Dialler:
             raise StreamError(error.strerror or str(error)) from error
         return sock
 
-    def failed(self, error: EdgeError | str, now: float) -> None:
-        """It did not work; it is due again after a wait."""
+    def failed(self, error: EdgeError | str, now: float, losses: str = "") -> None:
+        """It did not work; it is due again after a wait. The log is told of each reason once, and now and then."""
         bound = min(RETRY_MAX_S, RETRY_MIN_S * 2 ** (self._failures + 1))
         self._failures = min(self._failures + 1, 16)
         wait = random.uniform(RETRY_MIN_S, bound)  # noqa: S311 (spreads load, guards no secret)
         self.busy, self.due = False, now + wait
-        self._log(logging.WARNING, "backend %s: %s; trying again in %.1f s", self.name, error, wait)
+        if now - self._silent_since >= REMIND_S or len(self._said) >= MOST_REASONS:
+            self._said.clear()
+        if not self._said:
+            self._silent_since = now
+        if str(error) not in self._said:
+            self._said.add(str(error))
+            self._log(logging.WARNING, "backend %s: %s%s; trying again, next in %.1f s", self.name, error, losses, wait)
 
     def await_login(self, session: Session, _: str) -> None:
         """A connection stands; what it has to prove is the session's concern."""
@@ -116,8 +126,11 @@ class Dialler:
         greeted = session.dialogue is not None and session.dialogue.greeted
         if greeted or (self.terms.auth == "none" and now - session.began_at > SETTLED_S):
             self._failures = 0
-        if not self._retired:
-            self.failed(session.ended, now)
+            self._said.clear()
+        if self._retired:
+            self._log(logging.INFO, "backend %s: %s%s", self.name, session.ended, session.losses)
+        else:
+            self.failed(session.ended, now, session.losses)
 
     def retire(self) -> None:
         """It is not tried again: the device itself ends."""

@@ -18,6 +18,7 @@ from edge.errors import EdgeError
 from edge.stream.address import show
 from edge.stream.answers import Answers, Handler
 from edge.stream.arrivals import Arrivals
+from edge.stream.binding import check_apart
 from edge.stream.calls import Calls
 from edge.stream.desk import Desk
 from edge.stream.dialler import Dialler
@@ -112,6 +113,7 @@ class StreamServer:
     def start(self) -> None:
         """Listen, and serve from now on."""
         try:
+            check_apart(self._listeners)
             doors = []
             for number, listener in enumerate(self._listeners, 1):
                 doors.append(Door(listener, number, self._settings))
@@ -242,8 +244,9 @@ class StreamServer:
         self._watched.pop(session, None)
         gate.leave(session, time.monotonic())
         session.close()
-        level = logging.WARNING if session.at_fault else logging.INFO
-        self._log(level, "client %s left: %s%s", session.peer, session.ended, session.losses)
+        if not gate.dialled:  # of the others the dialler tells, with what it does about it
+            level = logging.WARNING if session.at_fault else logging.INFO
+            self._log(level, "client %s left: %s%s", session.peer, session.ended, session.losses)
 
     def _check(self, now: float) -> None:
         for session in list(self._sessions):

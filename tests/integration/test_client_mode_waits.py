@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import socket
 import threading
 from typing import Any
@@ -12,6 +14,7 @@ from edge.config import Backend
 from edge.errors import StreamError
 from edge.stream import dialler as diallers
 from edge.stream import server as servers
+from edge.stream.answers import Asker
 from edge.stream.dialler import Dialler
 from edge.wire.requests import Command
 from tests.streaming import nothing_left, serving
@@ -36,7 +39,7 @@ def test_commands_do_not_wait_for_a_resolver(monkeypatch: pytest.MonkeyPatch) ->
         assert asked.wait(10)
         answers: list[bytes] = []
         give = served.server._reception._services.answers.give
-        served.server._post(lambda: give("desk", Command(id="1", cmd="get_status"), answers.append))
+        served.server._post(lambda: give(Asker("desk", "here"), Command(id="1", cmd="get_status"), answers.append))
         try:
             wait_until(lambda: answers)
         finally:
@@ -84,3 +87,32 @@ def test_a_device_that_ends_does_not_speak_of_trying_again(caplog: pytest.LogCap
             caplog.clear()
         device.close()
         assert "trying again" not in caplog.text
+
+
+def test_the_log_tells_once_of_a_backend_that_is_not_there(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(servers, "CHECK_S", 0.02)
+    monkeypatch.setattr(diallers, "RETRY_MIN_S", 0.01)
+    monkeypatch.setattr(diallers, "RETRY_MAX_S", 0.02)
+    with socket.create_server(("127.0.0.1", 0)) as office:
+        address = office.getsockname()
+        backend = Backend(host="127.0.0.1", port=address[1], tls=False)
+        with serving(parts={"backends": [backend]}):
+            for _ in range(3):
+                office.accept()[0].close()
+            office.close()
+            wait_until(lambda: "Connection refused; trying again" in caplog.text)
+    lines = [text for text in caplog.messages if f"127.0.0.1:{address[1]}" in text and "connected" not in text]
+    reasons = [re.fullmatch(r"backend 127\.0\.0\.1:\d+: (.*); trying again, next in 0\.\d s", line) for line in lines]
+    assert all(reasons), lines
+    assert len({reason.group(1) for reason in reasons if reason}) == len(lines), "each reason once"
+
+
+def test_the_log_is_reminded_of_a_backend_that_stays_away(caplog: pytest.LogCaptureFixture) -> None:
+    dialler = Dialler(Backend(host="127.0.0.1", port=9, tls=False), 10.0, 0.0)
+    for now in (0.0, 1.0, diallers.REMIND_S - 1.0, diallers.REMIND_S, diallers.REMIND_S + 1.0):
+        dialler.failed("no answer in 10 s", now)
+    assert len(caplog.messages) == 2
+    assert all(text.startswith("backend 127.0.0.1:9: no answer in 10 s; trying") for text in caplog.messages)
