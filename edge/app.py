@@ -1,19 +1,16 @@
-"""The only place that builds things: the order of starting, the order of stopping, signals."""
+"""The only place that builds things, in the order of starting; edge.life ends them."""
 
 from __future__ import annotations
 
 import logging
-import os
 import secrets
-import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from edge.capture.camera import CaptureLoop
 from edge.capture.source import Source, open_source
@@ -27,6 +24,7 @@ from edge.gpio.buzzer import Buzzer, open_buzzer
 from edge.health.board import Components, HealthBoard
 from edge.health.tally import Tally
 from edge.inference.detector import Detector, open_detector
+from edge.life import Life
 from edge.outbox.outbox import Outbox
 from edge.pipeline import Pipeline, view_of
 from edge.rules.checks import unknown_classes
@@ -45,16 +43,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 OUTBOX_S = 5.0  # how long the start waits for the outbox; alerts go out without it all the same
-STOP_S = 2.0  # systemd and people expect a program to be gone soon after it was asked to go
 SWITCH_INTERVAL_S = 0.0005  # with pure-Python load this cuts the delivery p99 by 4 to 10 times
-
-
-class Part(Protocol):
-    """Something with a thread: ``stop`` asks it to end and returns at once, ``join`` waits and tells."""
-
-    def stop(self) -> None: ...
-
-    def join(self, timeout: float) -> bool: ...
 
 
 class App:
@@ -81,60 +70,54 @@ class App:
         self.config = config
         self.tally = Tally()
         self.board = HealthBoard(self._on_health)
-        self.failure: WorkerDied | None = None
         self._max_frames = max_frames
         self._on_buzzer = on_buzzer
         self._pin_factory = pin_factory
-        self._parts: dict[str, Part] = {}  # in the order of starting
+        self._life = Life()
         self._opened = ExitStack()
-        self._started = False
-        # Whoever puts something here ends wait(). Its put may be called in a signal handler, which Event.set may not:
-        # a signal that came while the main thread held the event's lock would wait for itself for ever.
-        self._endings: SimpleQueue[None] = SimpleQueue()
         self._clock_watch = ClockWatch()
+
+    @property
+    def failure(self) -> WorkerDied | None:
+        """The death of a worker, which ends the program."""
+        return self._life.failure
 
     def handle_signals(self) -> None:
         """SIGTERM and SIGINT stop the program, also while it starts; SIGHUP does nothing. Call it before start()."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
-        signal.signal(signal.SIGHUP, lambda *_: None)  # a closed terminal must not blind the device
+        self._life.handle_signals()
 
     def start(self, spec: ModelSpec) -> None:
         """Build and start everything; raises an EdgeError, with nothing left running, when a part cannot be."""
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         try:
             self._start(spec)
-            self._started = True
+            self._life.started = True
         except BaseException:
             self.stop()
             raise
 
     def wait(self, tick: Callable[[], None] | None = None, interval: float = 0.5) -> None:
         """Until a signal, the end of the recording, or a dead worker; ``tick`` is called every ``interval`` seconds."""
-        while True:
-            try:
-                return self._endings.get(timeout=interval)
-            except Empty:
-                self._look_around()
-                if tick is not None:
-                    tick()
+
+        def look() -> None:
+            self._look_around()
+            if tick is not None:
+                tick()
+
+        self._life.wait(look, interval)
 
     def stop(self) -> int:
         """Buzzer off, clients told by a clean close, threads joined, within about two seconds; idempotent.
 
         Returns the exit code: 0, or 1 when a worker died, which is known for sure only now.
         """
-        deadline = time.monotonic() + STOP_S
-        parts, self._parts = self._parts, {}
-        for part in parts.values():
-            part.stop()
-        stuck = [name for name, part in parts.items() if not part.join(max(0.0, deadline - time.monotonic()))]
-        if stuck:
+        ran = self._life.running
+        if stuck := self._life.stop():
             self._leave_at_once(stuck)
         self._opened.close()
-        if self._started and parts:
+        if ran:
             self._report()
-        return 1 if self.failure else 0
+        return self._life.exit_code
 
     def _start(self, spec: ModelSpec) -> None:
         folder = state_dir(self.config)
@@ -164,10 +147,10 @@ class App:
             video=lambda: encoder.settings,
             handlers=controls.handlers,
             health=self.board.components,
-            on_death=self._on_death,
+            on_death=self._life.on_death,
         )
         self._opened.callback(self.server.close)
-        self._parts["stream"] = self.server
+        self._life.add("stream", self.server)
         self.server.start()
         self._begin("evidence", encoder.run)
         self._begin("inference", lambda stopping: self._until_done(pipeline, stopping))
@@ -180,7 +163,7 @@ class App:
             self.config.outbox,
             on_stored=lambda batch: publisher.on_stored(batch),
             on_state=lambda state, reason: self.board.set("outbox", state, reason),
-            on_death=self._on_death,
+            on_death=self._life.on_death,
         )
         publisher = Publisher(self.hub, self._outbox, self.config.outbox.slow_commit_s)
         self._opened.callback(self._outbox.close)
@@ -210,14 +193,14 @@ class App:
 
     def _open_buzzer(self) -> None:
         self.buzzer = open_buzzer(
-            self.config.gpio, pin_factory=self._pin_factory, on_change=self._on_buzzer, on_death=self._on_death
+            self.config.gpio, pin_factory=self._pin_factory, on_change=self._on_buzzer, on_death=self._life.on_death
         )
         if self.buzzer is None:
             self.board.set("buzzer", "off", "there is no buzzer")
             return
         self.board.set("buzzer", "ok")
         self._opened.callback(self.buzzer.close)
-        self._parts["buzzer"] = self.buzzer
+        self._life.add("buzzer", self.buzzer)
         self.buzzer.start()
 
     def _build_pipeline(
@@ -266,13 +249,14 @@ class App:
         )
 
     def _begin(self, name: str, run: Callable[[threading.Event], None]) -> None:
-        worker = self._parts[name] = Worker(name, run, on_death=self._on_death)
+        worker = Worker(name, run, on_death=self._life.on_death)
+        self._life.add(name, worker)
         worker.start()
 
     def _until_done(self, pipeline: Pipeline, stopping: threading.Event) -> None:
         """The inference thread: the detector is its own while it runs, and its end is the program's."""
         pipeline.run(stopping)
-        self._endings.put(None)
+        self._life.end()
 
     def _sound(self, result: Result) -> None:
         if self.buzzer is not None:
@@ -287,15 +271,6 @@ class App:
     def _on_health(self, components: Components) -> None:
         self.hub.publish_health(replies.health(components, time.time()))
 
-    def _on_death(self, worker: Worker) -> None:
-        self.failure = WorkerDied(f"the {worker.name} thread died: {worker.error}")
-        self._endings.put(None)
-
-    def _on_signal(self, *_: object) -> None:
-        if not self._started:
-            raise SystemExit(0)  # start() undoes what it did so far; a probe of a model may hold it up for long
-        self._endings.put(None)
-
     def _report(self) -> None:
         figures, counters = self.tally.figures(), self.hub.counters()
         logger.info(
@@ -308,15 +283,12 @@ class App:
         )
 
     def _leave_at_once(self, stuck: list[str]) -> None:
-        """A thread hangs in a driver or a decoder: nothing can be waited for, so flush and go."""
+        """A thread hangs: nothing of it can be waited for, but the pin and what waits for the disk are seen to."""
         logger.error("not ended in time: %s; leaving without", ", ".join(stuck))
         if "buzzer" in stuck and self.buzzer is not None:
             self.buzzer.close()  # its last try to turn the pin off
         self._outbox.close()
-        logging.shutdown()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(1 if self.failure else 0)
+        self._life.leave_at_once()
 
 
 def _log_alerts(result: Result) -> None:
