@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge.errors import EdgeError
+from edge.text import printable
 
 
 def parser() -> argparse.ArgumentParser:
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = importlib.import_module(f"edge.commands.{args.command}").run(args)
         sys.stdout.flush()
     except EdgeError as error:
-        print(f"preact-edge: {error}", file=sys.stderr)
+        print(f"preact-edge: {printable(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         _give_up_stdout()
         where = f"{error.filename}: " if error.filename else ""
-        print(f"preact-edge: {where}{error.strerror or error}", file=sys.stderr)
+        print(f"preact-edge: {printable(f'{where}{error.strerror or error}')}", file=sys.stderr)
         return 1
     return code
 

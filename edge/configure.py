@@ -96,10 +96,12 @@ def describe(kind: inspect.Type | None) -> str:
         noun = "a whole number" if isinstance(kind, inspect.IntType) else "a number"
         return f"{noun}{_limits(kind)}"
     if isinstance(kind, inspect.StrType):
-        return "text, not empty" if kind.min_length else "text"
+        most = f", at most {kind.max_length} characters" if kind.max_length else ""
+        return f"text{', not empty' if kind.min_length else ''}{most}"
     if isinstance(kind, inspect.VarTupleType):
         items = "tables" if isinstance(plain(kind.item_type), inspect.StructType) else "text"
-        return f"a list of {items}{', at least one' if kind.min_length else ''}"
+        most = f", at most {kind.max_length}" if kind.max_length else ""
+        return f"a list of {items}{', at least one' if kind.min_length else ''}{most}"
     return "a table"
 
 

@@ -14,6 +14,7 @@ from edge.paths import expand
 from edge.rules.checks import check_rules
 from edge.storage import models_dir
 from edge.stream.address import split_address
+from edge.text import printable
 from edge.types import ModelSpec
 
 SHORT_OPTIONS = {
@@ -46,11 +47,24 @@ def resolve_model(config: Config) -> ModelSpec:
     return Catalog.load().resolve(config.detector.model, config.detector.labels, models_dir(config))
 
 
+class PrintableRecords(logging.Filter):
+    """Escapes control characters, since names of others stand in messages: no line can be forged by one, no terminal
+    steered. Of a traceback the lines stay."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = printable(record.getMessage()), None
+        if record.exc_info and not record.exc_text:
+            traceback = logging.Formatter().formatException(record.exc_info)
+            record.exc_text = "\n".join(map(printable, traceback.split("\n")))
+        return True
+
+
 def start_logging(config: Config, handler: logging.Handler | None = None) -> None:
     """Log to stderr, or to ``handler``."""
     handler = handler or logging.StreamHandler()
     if handler.formatter is None:
         handler.setFormatter(logging.Formatter(LOG_FORMAT))
+    handler.addFilter(PrintableRecords())
     logging.basicConfig(level=config.log_level.upper(), handlers=[handler], force=True)
 
 

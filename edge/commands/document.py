@@ -70,7 +70,7 @@ def _section(path: str, kind: inspect.Type) -> str:
     own = [field for field in struct.fields if _struct(field.type) is None]
     inner = [field for field in struct.fields if _struct(field.type) is not None]
     title = f"`[[{path}]]`" if listed else f"`[{path}]`"
-    about = (struct.cls.__doc__ or "").strip()
+    about = (struct.cls.__doc__ or "").strip() + _most(plain(kind))
     parts = [_table(title, about, own)] if own else [f"## {title}\n\n{about}\n"]
     return "\n".join(parts + [_section(f"{path}.{field.name}", field.type) for field in inner])
 
@@ -93,6 +93,10 @@ def _struct(kind: inspect.Type) -> inspect.StructType | None:
     if isinstance(found, inspect.VarTupleType):
         found = plain(found.item_type)
     return found if isinstance(found, inspect.StructType) else None
+
+
+def _most(kind: inspect.Type | None) -> str:
+    return f" At most {kind.max_length}." if isinstance(kind, inspect.VarTupleType) and kind.max_length else ""
 
 
 def _about(field: inspect.Field) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.errors import ModelError
+from edge.text import printable
 
 BACKGROUND = ("???", "background", "__background__")
 _INDEXED = re.compile(r"\s*(\d+)\s*[:,\s]\s*(\S.*?)\s*$")
@@ -72,7 +73,7 @@ def parse_labels(text: str) -> dict[int, str]:
         names = {index: line for index, line in enumerate(lines) if line}
     if names.get(0, "").lower() in BACKGROUND:
         names = {index - 1: name for index, name in names.items() if index > 0}
-    return names
+    return {index: printable(name) for index, name in names.items()}
 
 
 def labels_in_model(path: Path) -> Labels:
@@ -93,6 +94,6 @@ def _names_in_metadata(text: str) -> dict[int, str]:
     """The ``names`` of Ultralytics' metadata, which is a Python dict or JSON; both read as a literal."""
     try:
         value: Any = ast.literal_eval(text.replace("null", "None").replace("true", "True").replace("false", "False"))
-        return {int(index): str(name) for index, name in value["names"].items()}
+        return {int(index): printable(str(name)) for index, name in value["names"].items()}
     except (ValueError, SyntaxError, TypeError, KeyError, AttributeError, MemoryError, RecursionError):
         return {}

@@ -1,3 +1,5 @@
+import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,14 @@ LABELS = Path(__file__).resolve().parents[2] / "models" / "labels"
 )
 def test_every_common_form(text, names):
     assert parse_labels(text) == names
+
+
+def test_a_name_that_would_steer_a_terminal_is_escaped(tmp_path):
+    assert parse_labels("knife\x1b[2J\n\u202egun\n") == {0: r"knife\x1b[2J", 1: r"\u202egun"}
+    model = tmp_path / "m.tflite"
+    with zipfile.ZipFile(model, "w") as archive:
+        archive.writestr("metadata.json", json.dumps({"names": {"0": "a\nWARNING forged"}}))
+    assert labels_in_model(model).names == {0: r"a\nWARNING forged"}
 
 
 def test_a_byte_order_mark_on_disk(tmp_path):

@@ -1,0 +1,123 @@
+"""Settings of the way from the picture to the alert."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from edge.config.base import Fraction, Settings
+from edge.types import ThreatLevel
+
+
+class Camera(Settings, frozen=True):
+    """Where the pictures come from."""
+
+    source: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="`scene` (drawn, built in), a video file, a folder of pictures, `/dev/video0` or `0`, "
+            "`rtsp://...`, `picamera`, or `gst:PIPELINE` (needs an OpenCV with GStreamer).",
+        ),
+    ] = "scene"
+    width: Annotated[int, Meta(ge=64, le=7680, description="Width asked of a camera or the scene, pixels.")] = 1280
+    height: Annotated[int, Meta(ge=64, le=4320, description="Height asked of a camera or the scene, pixels.")] = 720
+    fps: Annotated[
+        float, Meta(gt=0.0, le=240.0, description="Frames a second asked of a camera or the scene, and of pictures.")
+    ] = 15.0
+    loop: Annotated[bool, Meta(description="Start a file or a folder again when it ends.")] = True
+    unpaced: Annotated[
+        bool, Meta(description="Play files and the scene as fast as they go, every frame looked at, none dropped.")
+    ] = False
+    stall_s: Annotated[
+        float, Meta(ge=0.5, le=60.0, description="A camera with no frame for this many seconds is said to be lost.")
+    ] = 3.0
+    retry_min_s: Annotated[
+        float, Meta(gt=0.0, le=60.0, description="First wait before a lost camera is opened again; it doubles.")
+    ] = 0.5
+    retry_max_s: Annotated[float, Meta(gt=0.0, le=600.0, description="Longest wait between two attempts.")] = 15.0
+
+    def __post_init__(self) -> None:
+        if self.retry_min_s > self.retry_max_s:
+            raise ValueError(f"retry_min_s is {self.retry_min_s:g}, more than retry_max_s, {self.retry_max_s:g}")
+
+
+class Detector(Settings, frozen=True):
+    """The model and what runs it."""
+
+    model: Annotated[
+        str, Meta(min_length=1, description="`bundled`, a name of `preact-edge models list`, or a .tflite file.")
+    ] = "bundled"
+    labels: Annotated[str, Meta(description="Labels file; empty: the model's own.")] = ""
+    decoder: Annotated[
+        Literal["auto", "ssd", "yolo"], Meta(description="How the outputs are read; `auto` looks at them.")
+    ] = "auto"
+    resize: Annotated[
+        Literal["auto", "letterbox", "stretch"],
+        Meta(description="How a frame is fitted to the input; `auto`: letterbox for YOLO, stretch for SSD."),
+    ] = "auto"
+    runtime: Annotated[
+        Literal["auto", "litert", "tflite-runtime"],
+        Meta(description="`auto`: LiteRT (ai-edge-litert) if it is there, else tflite-runtime."),
+    ] = "auto"
+    num_threads: Annotated[int, Meta(ge=1, le=64, description="Threads of the CPU inference.")] = 2
+    delegate: Annotated[
+        str, Meta(description="Accelerator: empty for the CPU, `edgetpu`, `vx`, `armnn`, or a delegate library's path.")
+    ] = ""
+    delegate_options: Annotated[dict[str, str], Meta(description="Options handed to the delegate, as text.")] = {}  # noqa: RUF012 - msgspec copies it
+    score_threshold: Annotated[float, Meta(gt=0.0, le=1.0, description="Detections below this score are left out.")] = (
+        0.4
+    )
+    iou_threshold: Annotated[
+        Fraction, Meta(description="Boxes of one class that overlap more than this are one object (YOLO).")
+    ] = 0.5
+    max_detections: Annotated[int, Meta(ge=1, le=1000, description="At most so many a frame, best first.")] = 100
+
+
+ClassName = Annotated[str, Meta(max_length=128)]
+
+
+class Rule(Settings, frozen=True):
+    """One rule. It matches a frame that has every class of `all`, one of `any` (if given) and none of `none`."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=64, description="Name of the rule, unique and printable.")]
+    level: Annotated[ThreatLevel, Meta(description="Threat level of its alerts.")]
+    any: Annotated[
+        tuple[ClassName, ...], Meta(max_length=64, description="Class names, one of which must be seen.")
+    ] = ()
+    all: Annotated[
+        tuple[ClassName, ...], Meta(max_length=64, description="Class names, each of which must be seen.")
+    ] = ()
+    none: Annotated[
+        tuple[ClassName, ...], Meta(max_length=64, description="Class names, none of which may be seen.")
+    ] = ()
+    min_confidence: Annotated[Fraction, Meta(description="Detections below this do not count, for `none` neither.")] = (
+        0.5
+    )
+    hold_hits: Annotated[int, Meta(ge=1, le=1000, description="The rule fires when so many ...")] = 3
+    hold_frames: Annotated[int, Meta(ge=1, le=1000, description="... of the last so many frames matched.")] = 5
+    cooldown_s: Annotated[float, Meta(ge=1.0, le=86400.0, description="After firing, quiet for this many seconds.")] = (
+        15.0
+    )
+
+
+WEAPONS = ("knife", "gun", "pistol", "rifle", "firearm", "weapon")
+DEFAULT_RULES = (
+    Rule(name="armed person", level="critical", any=WEAPONS, all=("person",)),
+    Rule(name="weapon", level="high", any=WEAPONS, none=("person",), hold_hits=5, hold_frames=8),
+    Rule(name="possible weapon", level="medium", any=("scissors", "baseball bat"), all=("person",)),
+)
+
+
+class Alerts(Settings, frozen=True):
+    """What is worth an alert."""
+
+    crime_relevant: Annotated[
+        tuple[ClassName, ...],
+        Meta(max_length=256, description="Class names whose detections carry `is_crime_relevant: true`."),
+    ] = ("person", *WEAPONS, "scissors", "baseball bat")
+    rules: Annotated[
+        tuple[Rule, ...],
+        Meta(max_length=64, description="The rules; a list given here replaces all the built-in ones."),
+    ] = DEFAULT_RULES
