@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from edge.capture.camera import CaptureLoop
 from edge.config import Config
 from edge.errands import Errands
+from edge.rules.checks import judge
 from edge.rules.engine import RuleEngine, crime_relevant
 from edge.rules.explain import Explanation, explain
 from edge.types import Detection, Frame, Latency, Result, Status
@@ -21,12 +22,17 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 ASK_S = 3.0  # within what a client waits for; one look takes far less, also on a slow board
 POLL_S = 0.25  # how often a waiting loop looks whether it is blind, idle or told to stop
+MOST_REASONS = 3  # that each result carries; the log has them all
 
 
 class SeesFrames(Protocol):
     """What the pipeline needs of a detector."""
 
     score_threshold: float
+
+    @property
+    def class_names(self) -> Mapping[int, str]:
+        """The names of the model's classes by their ids."""
 
     def detect(self, frame: Frame) -> tuple[Detection, ...]:
         """The objects in the frame, best first."""
@@ -45,7 +51,8 @@ class Pipeline:
     """``run`` is the inference thread's work; every result goes to each of ``sinks``, none of which may block.
 
     With no frame to report (camera lost, or slower than ``stream.heartbeat_s``) a result without a frame says why, at
-    once when the view changes and then at least every ``heartbeat_s``.
+    once when the view changes and then at least every ``heartbeat_s``. With settings under which silence does not mean
+    safety, and while the model is ``degraded`` (a line, or empty), every result says so.
 
     ``newest`` is the last result with a frame, ``looked`` the number of frames looked at.
 
@@ -77,12 +84,15 @@ class Pipeline:
         self._stall_s = config.camera.stall_s
         self._model = model
         self._degraded = degraded
+        self._faults: tuple[str, ...] = ()
+        self._condition: tuple[Status, str] = ("ok", "")  # while it is not blind
         self._view = view
         self._sinks = tuple(sinks)
         self._max_frames = max_frames
         self._size = (0, 0)
         self._last_frame = self._last_result = time.monotonic()
         self._last_view: tuple[Status, str] = ("ok", "")
+        self._assess(config)
 
     def run(self, stopping: threading.Event) -> None:
         try:
@@ -116,6 +126,18 @@ class Pipeline:
         self._detector.score_threshold = config.detector.score_threshold
         self._relevant = config.alerts.crime_relevant
         self._engine.replace(config.alerts.rules)
+        self._assess(config)
+
+    def _assess(self, config: Config) -> None:
+        """See how far these settings can be relied on; what is new of that is logged."""
+        faults = judge(config, self._detector.class_names.values())
+        for fault in faults:
+            if fault not in self._faults:
+                logger.warning("%s", fault)
+        self._faults = faults
+        reasons = [self._degraded, *faults] if self._degraded else list(faults)
+        more = f"; and {len(reasons) - MOST_REASONS} more" if len(reasons) > MOST_REASONS else ""
+        self._condition = ("degraded", "; ".join(reasons[:MOST_REASONS]) + more) if reasons else ("ok", "")
 
     def _watch(self, stopping: threading.Event) -> None:
         while not stopping.is_set() and self.looked != self._max_frames:
@@ -140,12 +162,12 @@ class Pipeline:
         self.looked += 1
         self._last_frame = end
         self._size = (frame.width, frame.height)
-        status, reason = self._judge(self._view(), 0.0)
+        status, reason = self._condition  # there is a frame, whatever the camera does by now
         return Result(
             timestamp=time.time(),
             camera_id=self._camera_id,
-            status=status if status != "blind" else "ok",  # there is a frame, whatever the camera does by now
-            reason=reason if status != "blind" else "",
+            status=status,
+            reason=reason,
             model=self._model,
             frame=frame,
             frame_size=self._size,
@@ -178,7 +200,7 @@ class Pipeline:
             return "blind", view.reason
         if view.live and waited > self._stall_s:
             return "blind", f"the camera gives no frame for more than {self._stall_s:g} s"
-        return ("degraded", self._degraded) if self._degraded else ("ok", "")
+        return self._condition
 
     def _publish(self, result: Result) -> None:
         if result.status == "blind" and self._last_view[0] != "blind":

@@ -23,7 +23,7 @@ from edge.health.board import HealthBoard
 from edge.health.tally import Tally
 from edge.outbox.reports import OutboxCounters
 from edge.pipeline import Pipeline
-from edge.rules.checks import unknown_classes
+from edge.rules.checks import judge
 from edge.types import Look, StoredAlert, StreamBounds
 from edge.wire.framing import MAX_JSON
 from edge.wire.messages import Copy, Identity, alert_fields, to_json, where
@@ -142,8 +142,7 @@ class Controls:
 
     def _set_config(self, args: Args) -> dict[str, Any]:
         self._settings.change(read(args, arguments.SetConfig).values, self._apply)
-        warnings = unknown_classes(self._settings.config.alerts.rules, self._class_names)
-        return {"changed": self._settings.changed, "warnings": list(warnings)}
+        return {"changed": self._settings.changed, "warnings": judge(self._settings.config, self._class_names)}
 
     def _reset_config(self, args: Args) -> dict[str, Any]:
         read(args, arguments.Nothing)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -16,9 +15,8 @@ from edge.errors import ConfigError, EdgeError, StateError
 from edge.rules.checks import check_rules
 from edge.storage import set_aside, write_atomic
 
-logger = logging.getLogger(__name__)
-
 FILE = "settings.json"
+MOST_SHOWN = 200  # characters of a value in a line for people
 CHANGEABLE = (  # what can be replaced in the running program, and cannot lock its operator out
     "detector.score_threshold",
     "alerts.rules",
@@ -34,7 +32,7 @@ class KeptSettings:
     """The settings in use: those of the start, under those that clients changed.
 
     ``start`` are the settings without changes, ``config`` those with them; ``warnings`` says, a line each, what was
-    wrong with the kept file.
+    wrong with the kept file and what it changes.
 
     Synchronization: any thread may call any method; of two changes at once one is refused.
     """
@@ -82,6 +80,7 @@ class KeptSettings:
         else:
             for key, value in values.items():
                 self._load_one(key, value)
+            self._warn_of_changes()
 
     def _exclusively(self, work: Callable[[], None]) -> None:
         if not self._changing.acquire(blocking=False):
@@ -120,6 +119,16 @@ class KeptSettings:
         else:
             self._values[key] = value
 
+    def _warn_of_changes(self) -> None:
+        """Who reads the config file alone would take its values for those in use."""
+        for key in self._values:
+            kept, given = value_at(self.config, key), value_at(self.start, key)
+            if kept != given:
+                self._warn(
+                    f"kept change (set_config): {key} = {_shown(kept)} instead of {_shown(given)}; "
+                    f"clear with the command reset_config or delete {self._file}"
+                )
+
     def _put_away(self, error: Exception, now: float) -> None:
         try:
             aside = set_aside(self._file, now)
@@ -136,6 +145,11 @@ def kept_settings(start: Config, folder: Path) -> KeptSettings:
     kept = KeptSettings(start, folder / FILE)
     kept.load(time.time())
     return kept
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 
 
 def _checked(config: Config, values: Mapping[str, Any], origin: str) -> Config:

@@ -1,12 +1,18 @@
-"""Rules that cannot work, found before they run."""
+"""Rules and thresholds that cannot work, found before they run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 
-from edge.config import Rule
+from edge.config import DEFAULT_RULES, Config, Rule
 from edge.errors import ConfigError
 from edge.rules.engine import fold
+from edge.text import is_printable
+
+HARDLY = 0.95  # scores from here on are rare with quantized models, also of what is plain to see
+HARDLY_HITS = 300  # frames: 20 seconds at 15 a second, all of which must match
+_NUMBERED = re.compile(r"class \d+")  # what a class without a name is called
 
 
 def check_rules(rules: Sequence[Rule]) -> None:
@@ -31,8 +37,37 @@ def unknown_classes(rules: Sequence[Rule], class_names: Iterable[str]) -> tuple[
     )
 
 
+def judge(config: Config, class_names: Iterable[str]) -> tuple[str, ...]:
+    """Why silence does not mean safety with these settings, a line each, the gravest first; empty where it does.
+
+    ``class_names`` are those that the model knows. Of the built-in rules it need not know every class, as long as one
+    of them can fire.
+    """
+    rules, threshold = config.alerts.rules, config.detector.score_threshold
+    known = frozenset(map(fold, class_names))
+    lines = []
+    if not rules:
+        lines.append("no rule can fire: alerts.rules is empty")
+    elif all(_missing(rule, known) for rule in rules):
+        lines.append("no rule can fire: the model lacks their classes")
+    if threshold >= HARDLY:
+        lines.append(f"detector.score_threshold is {threshold:g}: hardly anything can be detected")
+    lines += unknown_classes([rule for rule in rules if rule not in DEFAULT_RULES], known)
+    return (*lines, *(f"rule {rule.name!r} can hardly fire: {why}" for rule in rules for why in _hurdles(rule)))
+
+
+def _hurdles(rule: Rule) -> Iterator[str]:
+    """What of a rule is set so high that it is hardly ever reached."""
+    if rule.min_confidence >= HARDLY:
+        yield f"min_confidence is {rule.min_confidence:g}"
+    if rule.hold_hits >= HARDLY_HITS:
+        yield f"hold_hits is {rule.hold_hits}"
+
+
 def _problem(rule: Rule) -> str:
     """What is wrong with a rule and what to do, or nothing."""
+    if not all(map(is_printable, (rule.name, *rule.any, *rule.all, *rule.none))):
+        return "its name or that of a class holds control characters: remove them"
     if not rule.any and not rule.all:
         return "it asks for no class: give `any` or `all`, since an alert says what was seen and where"
     if not all(map(fold, (*rule.any, *rule.all, *rule.none))):
@@ -49,13 +84,17 @@ def _problem(rule: Rule) -> str:
 
 
 def _missing(rule: Rule, known: frozenset[str]) -> str:
-    unknown = [name for name in rule.all if fold(name) not in known]
+    unknown = [name for name in rule.all if not _knows(name, known)]
     if unknown:
         return f"does not know {_listed(unknown)}"
     barred = frozenset(map(fold, rule.none))
-    if rule.any and not any(fold(name) in known - barred for name in rule.any):
+    if rule.any and not any(_knows(name, known) and fold(name) not in barred for name in rule.any):
         return f"knows none of {_listed(name for name in rule.any if fold(name) not in barred)}"
     return ""
+
+
+def _knows(name: str, known: frozenset[str]) -> bool:
+    return fold(name) in known or _NUMBERED.fullmatch(fold(name)) is not None
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -46,6 +46,7 @@ class Eye:
     """A detector that says the same about every frame."""
 
     score_threshold = 0.4
+    class_names = {0: "knife", 1: "person"}  # noqa: RUF012 - nobody writes to it
     seen: tuple[Detection, ...] = (PERSON,)
 
     def detect(self, frame: Frame) -> tuple[Detection, ...]:
@@ -284,6 +285,28 @@ def test_settings_change_the_running_device_and_reset_brings_them_back(device: D
     assert device.encoder.settings.quality == 80
     assert [each["name"] for each in device.do("explain")["rules"]] == ["armed person", "weapon", "possible weapon"]
     assert device.do("get_config")["changed"] == {}
+
+
+def test_settings_that_blind_the_device_are_taken_and_seen_by_all(
+    device: Device, caplog: pytest.LogCaptureFixture
+) -> None:
+    blinding: list[tuple[dict[str, Any], str]] = [
+        ({"detector.score_threshold": 0.97}, "detector.score_threshold is 0.97: hardly anything can be detected"),
+        ({"alerts.rules": []}, "no rule can fire: alerts.rules is empty"),
+        ({"alerts.rules": [{"name": "a", "level": "low", "any": ["ufo"]}]}, "no rule can fire: the model lacks"),
+    ]
+    for values, words in blinding:
+        caplog.clear()
+        answer = device.do("set_config", values=values)
+        assert answer["warnings"][0].startswith(words)
+        assert words in caplog.text
+        assert {record.levelname for record in caplog.records} == {"WARNING"}
+        wait_until(lambda: device.do("get_status")["status"] == "degraded")
+        status = device.do("get_status")
+        assert status["reason"].startswith(words)
+        assert status["health"]["detector"] == {"state": "degraded", "reason": status["reason"]}
+        device.do("reset_config")
+        wait_until(lambda: device.do("get_status")["health"]["detector"] == {"state": "ok", "reason": ""})
 
 
 def test_wrong_settings_change_nothing(device: Device) -> None:

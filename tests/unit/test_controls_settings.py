@@ -74,6 +74,17 @@ def test_kept_changes_win_over_the_start_and_reset_forgets_them(tmp_path: Path) 
         ({"alerts.rules": [{**RULE, "lvl": 1}]}, "set_config: alerts.rules.0.lvl: unknown key (did you mean level?)"),
         ({"alerts.rules": [RULE, RULE]}, "set_config: alerts.rules: rule 'dog': another rule has this name"),
         ({"alerts.rules.0.level": "high"}, "alerts.rules.0.level: cannot be changed so"),
+        (
+            {"alerts.rules": [{**RULE, "name": str(n)} for n in range(65)]},
+            "set_config: alerts.rules: expected array of",
+        ),
+        ({"alerts.rules": [{**RULE, "name": "x" * 65}]}, "set_config: alerts.rules[0].name: expected str of length"),
+        ({"alerts.rules": [{**RULE, "cooldown_s": 0}]}, "set_config: alerts.rules[0].cooldown_s: expected float >= 1"),
+        ({"alerts.rules": [{**RULE, "any": ["a"] * 65}]}, "set_config: alerts.rules[0].any: expected array of length"),
+        ({"alerts.rules": [{**RULE, "none": ["a" * 129]}]}, "set_config: alerts.rules[0].none[0]: expected str of len"),
+        ({"alerts.crime_relevant": ["a"] * 257}, "set_config: alerts.crime_relevant: expected array of length <= 256"),
+        ({"alerts.rules": [{**RULE, "name": "a\nb"}]}, r"set_config: alerts.rules: rule 'a\nb': its name or that of a"),
+        ({"alerts.rules": [{**RULE, "any": ["\x1b[2J"]}]}, "set_config: alerts.rules: rule 'dog': its name or that"),
     ],
 )
 def test_wrong_values_change_nothing(tmp_path: Path, values: dict[str, Any], words: str) -> None:
@@ -142,10 +153,26 @@ def test_kept_values_that_are_no_longer_valid_are_left_out_and_told(tmp_path: Pa
     assert settings.changed == {"video.max_fps": 2}
     assert settings.config.video.max_fps == 2
     assert settings.config.video.quality == 70
-    assert len(settings.warnings) == 3
+    assert len(settings.warnings) == 4
     assert "video.quality: expected int >= 10" in settings.warnings[0]
     assert "camera.source: cannot be changed so; it is left out" in settings.warnings[1]
     assert "asks for no class" in settings.warnings[2]
+
+
+def test_kept_changes_are_told_at_every_start(tmp_path: Path) -> None:
+    """Who reads the config file alone would take its values for those in use."""
+    settings, program = kept_settings(START, tmp_path), Program()
+    settings.change({"detector.score_threshold": 0.97, "video.quality": 70, "alerts.rules": []}, program)
+    for _ in range(2):
+        threshold, rules = kept_settings(START, tmp_path).warnings
+        assert threshold == (
+            "kept change (set_config): detector.score_threshold = 0.97 instead of 0.4; "
+            f"clear with the command reset_config or delete {tmp_path / FILE}"
+        )
+        assert rules.startswith('kept change (set_config): alerts.rules = [] instead of [{"name": "armed person", ')
+        assert len(rules) < 500, "a line"
+    settings.reset(program)
+    assert kept_settings(START, tmp_path).warnings == ()
 
 
 @pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b"[1]", b"", b"[" * 100_000])

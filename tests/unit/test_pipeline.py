@@ -27,6 +27,7 @@ class Eye:
     def __init__(self, *detections: Detection) -> None:
         self.detections = detections
         self.score_threshold = 0.4
+        self.class_names = {0: "person", 1: "knife"}
 
     def detect(self, frame: Frame) -> tuple[Detection, ...]:
         assert frame.image.shape == (9, 16, 3)
@@ -140,6 +141,47 @@ def test_degraded_is_said_with_every_result() -> None:
     bench.feed(1)
     assert bench.worker.join(5)
     assert (bench.results[0].status, bench.results[0].reason) == ("degraded", "the edgetpu delegate was refused")
+
+
+def test_settings_that_blind_it_are_said_with_every_result(caplog: pytest.LogCaptureFixture) -> None:
+    """Silence would be taken for safety."""
+    bench = Bench(load_config(None, {}, ["stream.heartbeat_s=0.5"]), Eye(), degraded="the edgetpu delegate was refused")
+    bench.worker.start()
+    bench.feed(1)
+    wait_until(lambda: bench.results)
+    assert bench.results[0].reason == "the edgetpu delegate was refused"
+    assert caplog.text == ""
+    rules = tuple(Rule(name=str(number), level="low", any=("unicorn",)) for number in range(4))
+    bench.pipeline.apply(Config(alerts=Alerts(rules=rules)))
+    bench.view = View("blind", "camera lost: unplugged", live=True)
+    bench.feed(1, first=2)
+    wait_until(lambda: len(bench.results) >= 3)
+    assert bench.results[1].frame is not None
+    assert bench.results[1].status == "degraded", "there is a frame, whatever the camera does by now"
+    assert bench.results[1].reason == (
+        "the edgetpu delegate was refused; no rule can fire: the model lacks their classes; "
+        "rule '0' can never fire: the model knows none of 'unicorn'; and 3 more"
+    )
+    assert (bench.results[2].status, bench.results[2].reason) == ("blind", "camera lost: unplugged")
+    assert [record.levelname for record in caplog.records].count("WARNING") == 5
+    bench.pipeline.apply(Config(alerts=Alerts(rules=rules)))
+    assert [record.levelname for record in caplog.records].count("WARNING") == 5, "what is known is not repeated"
+    bench.worker.stop()
+    assert bench.worker.join(5)
+
+
+def test_it_starts_degraded_with_a_config_that_can_raise_no_alert(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(load_config(None, {}, ["stream.heartbeat_s=0.5", "alerts.rules=[]"]), Eye())
+    bench.worker.start()
+    wait_until(lambda: bench.results)
+    bench.worker.stop()
+    assert bench.worker.join(5)
+    assert bench.results[0].frame is None
+    assert (bench.results[0].status, bench.results[0].reason) == (
+        "degraded",
+        "no rule can fire: alerts.rules is empty",
+    )
+    assert "WARNING" in caplog.text
 
 
 def test_the_loop_ends_when_the_recording_ended() -> None:

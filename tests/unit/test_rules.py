@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.config import DEFAULT_RULES, Rule
+from edge.configure import load_config
 from edge.errors import ConfigError
 from edge.geometry import Box
-from edge.rules.checks import check_rules, unknown_classes
+from edge.rules.checks import check_rules, judge, unknown_classes
 from edge.rules.engine import Condition, RuleEngine, crime_relevant
 from edge.rules.labels import REMEMBERED_SECONDS, AlertLabels
 from edge.types import Alert, Detection
@@ -249,6 +252,7 @@ def test_crime_relevant_flags_each_detection() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
+        ({"any": ("knife\u2028",)}, "its name or that of a class holds control characters"),
         ({"any": (), "all": ()}, "asks for no class"),
         ({"any": (), "all": (), "none": ("person",)}, "asks for no class"),
         ({"any": ("knife", " ")}, "class name is empty"),
@@ -284,3 +288,59 @@ def test_rules_that_a_model_can_never_fire_are_told() -> None:
         "rule 'a' can never fire: the model knows none of 'gun'",
     )
     assert unknown_classes([rule(none=("unicorn",))], ["person", "knife"]) == (), "what is unknown is never in the way"
+
+
+@pytest.mark.parametrize(
+    "name", ["a\nWARNING forged", "\x1b[2J", "\x9b2J", "a\u2028b", "a\u2029b", "gun\u202eemas", "\u2066a"]
+)
+def test_a_name_that_forges_a_line_or_steers_a_terminal_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"^alerts\.rules: rule ") as caught:
+        check_rules([rule(name=name)])
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("name", ["Messer am Körper", "چاقو\u200cکشی", "刀", "knife 🔪"])
+def test_names_of_every_language_are_taken(name: str) -> None:
+    check_rules([rule(name=name)])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "class_names", "lines"),
+    [
+        ((), ["person", "knife"], ()),
+        (("alerts.rules=[]",), ["person", "knife"], ("no rule can fire: alerts.rules is empty",)),
+        ((), ["cat"], ("no rule can fire: the model lacks their classes",)),
+        (
+            ("detector.score_threshold=0.95",),
+            ["person", "knife"],
+            ("detector.score_threshold is 0.95: hardly anything can be detected",),
+        ),
+        (("detector.score_threshold=0.94",), ["person", "knife"], ()),
+        (
+            ("alerts.rules.0.min_confidence=0.97", "alerts.rules.1.hold_frames=500", "alerts.rules.1.hold_hits=500"),
+            ["person", "knife", "scissors"],
+            (
+                "rule 'armed person' can hardly fire: min_confidence is 0.97",
+                "rule 'weapon' can hardly fire: hold_hits is 500",
+            ),
+        ),
+        (
+            ("alerts.rules.2.name=own",),
+            ["person", "knife"],
+            ("rule 'own' can never fire: the model knows none of 'scissors', 'baseball bat'",),
+        ),
+        (('alerts.rules.0.any=["class 3"]', 'alerts.rules.0.all=["Class 0"]'), [], ()),
+        (
+            ("alerts.rules=[]", "detector.score_threshold=1"),
+            [],
+            (
+                "no rule can fire: alerts.rules is empty",
+                "detector.score_threshold is 1: hardly anything can be detected",
+            ),
+        ),
+    ],
+)
+def test_settings_under_which_silence_is_no_safety(
+    overrides: Sequence[str], class_names: Sequence[str], lines: tuple[str, ...]
+) -> None:
+    assert judge(load_config(None, {}, overrides), class_names) == lines
