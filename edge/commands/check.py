@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 from collections.abc import Callable, Iterator
 
 from edge.capture.source import open_source
 from edge.commands import common
 from edge.config import Config
-from edge.errors import ConfigError, EdgeError, PinError
+from edge.controls.settings import kept_settings
+from edge.errors import ConfigError, EdgeError
+from edge.gpio.buzzer import open_buzzer
 from edge.gpio.pins import open_factory, open_output, without_pins
 from edge.inference.detector import open_detector
-from edge.rules.checks import unknown_classes
+from edge.rules.checks import judge, unknown_classes
 from edge.storage import device_id, state_dir
-from edge.stream.hub import Hub
+from edge.stream.address import show
+from edge.stream.binding import check_apart
+from edge.stream.dialler import Dialler
+from edge.stream.door import Door
 from edge.stream.reception import Trust
-from edge.stream.server import StreamServer
-from edge.wire.messages import Identity
+from edge.text import printable
 
 
 def run(args: argparse.Namespace) -> int:
@@ -25,10 +30,11 @@ def run(args: argparse.Namespace) -> int:
     try:
         config = common.load(args)
     except ConfigError as error:
-        print(f"problem  {'config':<8} {error}")
+        _say("problem", "config", str(error))
         return error.exit_code
-    logging.basicConfig(level=logging.ERROR)  # what is worth knowing is printed
-    print(f"ok       {'config':<8} {args.config or 'the defaults'}")
+    common.start_logging(config)
+    logging.getLogger().setLevel(logging.ERROR)  # what is worth knowing is printed
+    _say("ok", "config", args.config or os.environ.get("PREACT_EDGE_CONFIG") or "the defaults")
     return max([_report(name, probe, config) for name, probe in PROBES])
 
 
@@ -36,16 +42,22 @@ def _report(name: str, probe: Callable[[Config], Iterator[str]], config: Config)
     """Run one probe and print each line that it gives; the exit code of its error, else 0."""
     try:
         for line in probe(config):
-            print(f"ok       {name:<8} {line}", flush=True)
+            _say("ok", name, line)
     except EdgeError as error:
-        print(f"problem  {name:<8} {error}", flush=True)
+        _say("problem", name, str(error))
         return error.exit_code
     return 0
+
+
+def _say(kind: str, name: str, line: str) -> None:
+    print(f"{kind:<8} {name:<8} {printable(line)}", flush=True)
 
 
 def _state(config: Config) -> Iterator[str]:
     folder = state_dir(config)
     yield f"{folder}, device {device_id(config, folder)}"
+    for warning in kept_settings(config, folder).warnings:
+        _say("note", "state", warning)
 
 
 def _model(config: Config) -> Iterator[str]:
@@ -53,12 +65,13 @@ def _model(config: Config) -> Iterator[str]:
     try:
         yield str(detector.description)
         yield f"{len(detector.class_names)} labels"
-        impossible = unknown_classes(config.alerts.rules, detector.class_names.values())
+        names = tuple(detector.class_names.values())
         degraded = detector.description.degraded
     finally:
         detector.close()
-    for line in impossible:
-        print(f"note     {'model':<8} {line}")
+    settings = kept_settings(config, state_dir(config)).config
+    for line in dict.fromkeys((*judge(settings, names), *unknown_classes(settings.alerts.rules, names))):
+        _say("note", "model", line)
     if degraded:
         raise EdgeError(degraded)
 
@@ -79,12 +92,11 @@ def _camera(config: Config) -> Iterator[str]:
 
 
 def _gpio(config: Config) -> Iterator[str]:
+    if config.gpio.required and (buzzer := open_buzzer(config.gpio)):
+        buzzer.close()
     factory = open_factory(config.gpio.factory)
     if factory is None:
-        reason = without_pins(config.gpio.factory)
-        if config.gpio.required:
-            raise PinError(f"{reason}, and gpio.required is true")
-        yield f"no buzzer: {reason}; alerts make no sound"
+        yield f"no buzzer: {without_pins(config.gpio.factory)}; alerts make no sound"
         return
     try:
         open_output(factory, config.gpio.buzzer_pin, active_high=config.gpio.active_high).close()
@@ -99,10 +111,12 @@ def _security(config: Config) -> Iterator[str]:
         yield "nothing here asks for a certificate or a login"
     if trust.contexts is not None:
         for warning in trust.contexts.warnings(device_id(config, state_dir(config))):
-            print(f"note     {'security':<8} {warning}")
+            _say("note", "security", warning)
         yield "certificates"
     if trust.keys is not None:
         yield "login keys"
+    if trust.any and not os.geteuid():
+        _say("note", "security", "read as root; a service of another user must be able to read these files too")
 
 
 def _trust(config: Config) -> Trust:
@@ -110,18 +124,20 @@ def _trust(config: Config) -> Trust:
 
 
 def _port(config: Config) -> Iterator[str]:
-    server = StreamServer(
-        config.listeners,
-        config.stream,
-        Hub(Identity("check", config.device.camera_id)),
-        trust=_trust(config),
-    )
+    """What the server looks at before it serves; nobody is let in, no backend is dialled."""
+    check_apart(config.listeners)
+    doors: list[Door] = []
     try:
-        server.start()
-        addresses = server.addresses
+        for number, listener in enumerate(config.listeners, 1):
+            doors.append(Door(listener, number, config.stream))
+        addresses = [show(sock.getsockname()) for door in doors for sock in door.sockets]
+        _trust(config).check(doors, config.backends)
+        for backend in config.backends:
+            Dialler(backend, config.stream.heartbeat_s, 0.0).check()
     finally:
-        server.close()
-    yield ", ".join(f"{host}:{port}" for host, port in addresses) + " can be bound"
+        for door in doors:
+            door.close()
+    yield f"{', '.join(addresses)} can be bound"
 
 
 PROBES: tuple[tuple[str, Callable[[Config], Iterator[str]]], ...] = (
