@@ -54,3 +54,7 @@ class Box:
     def scale(self, x: float, y: float) -> Box:
         """Every x times ``x`` and every y times ``y``."""
         return Box(self.xmin * x, self.ymin * y, self.xmax * x, self.ymax * y)
+
+    def shift(self, x: float, y: float) -> Box:
+        """The same box ``x`` further right and ``y`` further down."""
+        return Box(self.xmin + x, self.ymin + y, self.xmax + x, self.ymax + y)

@@ -13,15 +13,18 @@ from edge.capture.camera import CaptureLoop
 from edge.config import Config
 from edge.errands import Errands
 from edge.rules.checks import judge
-from edge.rules.engine import RuleEngine, crime_relevant
+from edge.rules.condition import Sighting, crime_relevant, sightings
+from edge.rules.engine import Look, RuleEngine
 from edge.rules.explain import Explanation, explain
-from edge.types import Detection, Frame, Latency, Result, Status
+from edge.rules.tracker import Tracker
+from edge.types import Alert, Detection, Frame, Latency, Result, Status
 from edge.workers import Latest
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 ASK_S = 3.0  # within what a client waits for; one look takes far less, also on a slow board
 POLL_S = 0.25  # how often a waiting loop looks whether it is blind, idle or told to stop
+DOUBTFUL = 0.5  # share of the score threshold down to which a box may keep an object that is known
 MOST_REASONS = 3  # that each result carries; the log has them all
 
 
@@ -71,14 +74,21 @@ class Pipeline:
         view: Callable[[], View],
         sinks: Sequence[Callable[[Result], None]],
         max_frames: int | None = None,
+        wall_known: Callable[[], bool] = lambda: True,
+        inherited: Sequence[Alert] = (),
     ) -> None:
         self.looked = 0
         self.newest: Result | None = None
         self._errands = Errands("inference thread")
         self._slot = slot
         self._detector = detector
-        self._engine = RuleEngine(config.alerts.rules, camera_id=config.device.camera_id)
-        self._relevant = config.alerts.crime_relevant
+        self._engine = RuleEngine(
+            config.alerts, camera_id=config.device.camera_id, score_threshold=config.detector.score_threshold
+        )
+        self._engine.inherit(inherited)
+        self._tracker = Tracker(score_threshold=config.detector.score_threshold, max_lost_s=config.alerts.max_lost_s)
+        self._config = config
+        self._wall_known = wall_known
         self._camera_id = config.device.camera_id
         self._heartbeat_s = config.stream.heartbeat_s
         self._stall_s = config.camera.stall_s
@@ -92,6 +102,7 @@ class Pipeline:
         self._size = (0, 0)
         self._last_frame = self._last_result = time.monotonic()
         self._last_view: tuple[Status, str] = ("ok", "")
+        self._lower_threshold()
         self._assess(config)
 
     def run(self, stopping: threading.Event) -> None:
@@ -123,10 +134,15 @@ class Pipeline:
         return tuple(explain(memory, now) for memory in self._engine.memories(now))
 
     def _apply(self, config: Config) -> None:
-        self._detector.score_threshold = config.detector.score_threshold
-        self._relevant = config.alerts.crime_relevant
-        self._engine.replace(config.alerts.rules)
+        self._engine.replace(config.alerts, config.detector.score_threshold)  # first: it may refuse
+        self._tracker.score_threshold = config.detector.score_threshold
+        self._tracker.max_lost_s = config.alerts.max_lost_s
+        self._config = config
+        self._lower_threshold()
         self._assess(config)
+
+    def _lower_threshold(self) -> None:
+        self._detector.score_threshold = DOUBTFUL * self._config.detector.score_threshold
 
     def _assess(self, config: Config) -> None:
         """See how far these settings can be relied on; what is new of that is logged."""
@@ -154,11 +170,21 @@ class Pipeline:
 
     def _look(self, frame: Frame) -> Result:
         begin = time.monotonic()
-        detections = self._detector.detect(frame)
+        seen = self._follow(self._detector.detect(frame), frame)
         alerts = self._engine.update(
-            detections, now=frame.captured_at, monotonic=frame.monotonic, frame_id=frame.sequence
+            Look(
+                seen=seen,
+                size=(frame.width, frame.height),
+                now=frame.captured_at,
+                monotonic=frame.monotonic,
+                frame_id=frame.sequence,
+                alive=frozenset(track.track_id for track in self._tracker.tracks),
+                wall_known=self._wall_known(),
+            )
         )
         end = time.monotonic()
+        sure = [each for each in seen if each.detection.confidence >= self._config.detector.score_threshold]
+        detections = tuple(each.detection for each in sure)
         self.looked += 1
         self._last_frame = end
         self._size = (frame.width, frame.height)
@@ -172,11 +198,17 @@ class Pipeline:
             frame=frame,
             frame_size=self._size,
             detections=detections,
-            crime_relevant=crime_relevant(detections, self._relevant),
+            crime_relevant=crime_relevant(detections, self._config.alerts.crime_relevant),
+            tracks=tuple(each.track for each in sure),
+            zones=tuple(tuple(sorted(each.zones)) for each in sure),
             alerts=alerts,
             latency=Latency((begin - frame.monotonic) * 1e3, (end - begin) * 1e3, (end - frame.monotonic) * 1e3),
             dropped=self._slot.dropped,
         )
+
+    def _follow(self, detections: Sequence[Detection], frame: Frame) -> tuple[Sighting, ...]:
+        tracks = self._tracker.update(detections, frame.monotonic)
+        return sightings(detections, tracks, (frame.width, frame.height), self._config.alerts.zones)
 
     def _wait_in_words(self, now: float) -> None:
         status, reason = self._judge(self._view(), now - self._last_frame)

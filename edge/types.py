@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -53,15 +54,45 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True)
+class Track:
+    """One object over frames.
+
+    ``detection`` is how it was seen last and ``seen_at`` when; ``box`` is where it is now, which is expected only
+    while it is not ``seen``. ``velocity`` is in pixels of the full frame a second; ``began_at`` and ``seen_at`` are
+    monotonic times in seconds; ``hits`` counts the frames that showed it. One that is not ``confirmed`` may be a part
+    of another object, or a second look at it: some models give two boxes for one body.
+    """
+
+    track_id: int
+    detection: Detection
+    box: Box
+    began_at: float
+    seen_at: float
+    velocity: tuple[float, float] = (0.0, 0.0)
+    hits: int = 1
+    seen: bool = True
+    confirmed: bool = True
+
+    @property
+    def speed(self) -> float:
+        """Pixels of the full frame a second."""
+        return math.hypot(*self.velocity)
+
+    def age_s(self, monotonic: float) -> float:
+        """Seconds since it was first seen."""
+        return max(0.0, monotonic - self.began_at)
+
+
+@dataclass(frozen=True, slots=True)
 class Alert:
-    """A rule that fired.
+    """A rule that fired, or, with ``state`` resolved, whose event is over.
 
     ``alert_id`` is a label unique on this device, once the outbox has stored the alert; before that it is a proposal.
-    ``event_uid`` names what happened: every message about one event carries the same. ``timestamp`` is the Unix time
-    of the frame that fired it, ``location`` the centre, in pixels, of the detection that weighs most and
-    ``confidence`` its confidence, ``threat_types`` the class names that took part, its own first,
-    ``detection_count`` how many detections took part of the rule's list that it comes from: one knife with a person
-    counts 1, as in the customer's guide. ``tracks`` are the numbers of the tracked objects that took part.
+    ``event_uid`` names what happened: every message about one event carries the same, also one that tells a higher
+    level. ``timestamp`` is the Unix time of the frame that fired it, ``location`` the centre, in pixels, of the
+    detection that weighs most and ``confidence`` its confidence, ``threat_types`` the class names that took part, its
+    own first, ``detection_count`` how many detections took part of the rule's list that it comes from: one knife with
+    a person counts 1, as in the customer's guide. ``tracks`` are the numbers of the tracked objects that took part.
     """
 
     alert_id: str
@@ -115,8 +146,10 @@ class Latency:
 class Result:
     """What one look gave; without a frame (camera lost, idle) it is a sign of life and says why in ``reason``.
 
-    ``timestamp`` is Unix time; ``crime_relevant`` holds one flag for each detection; ``dropped`` counts the frames
-    that the source delivered and nobody looked at, since start.
+    ``timestamp`` is Unix time; ``crime_relevant`` holds one flag for each detection, ``tracks`` its object or None, and
+    ``zones`` the names of those that it is in (the last two are empty where nothing is followed). ``alerts`` are those
+    that fired and those that were resolved. ``dropped`` counts the frames that the source delivered and nobody looked
+    at, since start.
     """
 
     timestamp: float
@@ -128,6 +161,8 @@ class Result:
     frame_size: tuple[int, int] = (0, 0)  # width, height of the frame: of the last one where there is none
     detections: tuple[Detection, ...] = ()
     crime_relevant: tuple[bool, ...] = ()
+    tracks: tuple[Track | None, ...] = ()
+    zones: tuple[tuple[str, ...], ...] = ()
     alerts: tuple[Alert, ...] = ()
     latency: Latency | None = None
     dropped: int = 0

@@ -18,7 +18,7 @@ from edge.config import Config
 from edge.errors import CaptureError, ConfigError, StateError
 from edge.evidence import annotate, encode_jpeg
 from edge.inference.detector import Detector, open_detector
-from edge.rules.engine import crime_relevant
+from edge.rules.condition import crime_relevant
 from edge.storage import write_atomic
 from edge.types import Detection, Frame, Image
 

@@ -11,8 +11,10 @@ from msgspec import Meta
 
 from edge.config.base import Settings
 from edge.config.device import Device, Gpio, Pattern, Patterns, Storage
+from edge.config.rules import DEFAULT_RULES, Alerts, Escalation, Rule
 from edge.config.streaming import Backend, Listener, Outbox, Security, Stream, Video
-from edge.config.watching import DEFAULT_RULES, Alerts, Camera, Detector, Rule
+from edge.config.watching import Camera, Detector
+from edge.config.zones import Line, Schedule, Zone
 
 __all__ = [
     "DEFAULT_RULES",
@@ -22,17 +24,21 @@ __all__ = [
     "Config",
     "Detector",
     "Device",
+    "Escalation",
     "Gpio",
+    "Line",
     "Listener",
     "Outbox",
     "Pattern",
     "Patterns",
     "Rule",
+    "Schedule",
     "Security",
     "Settings",
     "Storage",
     "Stream",
     "Video",
+    "Zone",
 ]
 
 

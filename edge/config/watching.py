@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from edge.config.base import Fraction, Settings
-from edge.types import ThreatLevel
 
 
 class Camera(Settings, frozen=True):
@@ -73,51 +72,3 @@ class Detector(Settings, frozen=True):
         Fraction, Meta(description="Boxes of one class that overlap more than this are one object (YOLO).")
     ] = 0.5
     max_detections: Annotated[int, Meta(ge=1, le=1000, description="At most so many a frame, best first.")] = 100
-
-
-ClassName = Annotated[str, Meta(max_length=128)]
-
-
-class Rule(Settings, frozen=True):
-    """One rule. It matches a frame that has every class of `all`, one of `any` (if given) and none of `none`."""
-
-    name: Annotated[str, Meta(min_length=1, max_length=64, description="Name of the rule, unique and printable.")]
-    level: Annotated[ThreatLevel, Meta(description="Threat level of its alerts.")]
-    any: Annotated[
-        tuple[ClassName, ...], Meta(max_length=64, description="Class names, one of which must be seen.")
-    ] = ()
-    all: Annotated[
-        tuple[ClassName, ...], Meta(max_length=64, description="Class names, each of which must be seen.")
-    ] = ()
-    none: Annotated[
-        tuple[ClassName, ...], Meta(max_length=64, description="Class names, none of which may be seen.")
-    ] = ()
-    min_confidence: Annotated[Fraction, Meta(description="Detections below this do not count, for `none` neither.")] = (
-        0.5
-    )
-    hold_hits: Annotated[int, Meta(ge=1, le=1000, description="The rule fires when so many ...")] = 3
-    hold_frames: Annotated[int, Meta(ge=1, le=1000, description="... of the last so many frames matched.")] = 5
-    cooldown_s: Annotated[float, Meta(ge=1.0, le=86400.0, description="After firing, quiet for this many seconds.")] = (
-        15.0
-    )
-
-
-WEAPONS = ("knife", "gun", "pistol", "rifle", "firearm", "weapon")
-DEFAULT_RULES = (
-    Rule(name="armed person", level="critical", any=WEAPONS, all=("person",)),
-    Rule(name="weapon", level="high", any=WEAPONS, none=("person",), hold_hits=5, hold_frames=8),
-    Rule(name="possible weapon", level="medium", any=("scissors", "baseball bat"), all=("person",)),
-)
-
-
-class Alerts(Settings, frozen=True):
-    """What is worth an alert."""
-
-    crime_relevant: Annotated[
-        tuple[ClassName, ...],
-        Meta(max_length=256, description="Class names whose detections carry `is_crime_relevant: true`."),
-    ] = ("person", *WEAPONS, "scissors", "baseball bat")
-    rules: Annotated[
-        tuple[Rule, ...],
-        Meta(max_length=64, description="The rules; a list given here replaces all the built-in ones."),
-    ] = DEFAULT_RULES

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from edge.config import DEFAULT_RULES, Config, Rule
 from edge.errors import ConfigError
-from edge.rules.engine import fold
+from edge.rules.condition import fold
 from edge.text import is_printable
 
 HARDLY = 0.95  # scores from here on are rare with quantized models, also of what is plain to see

@@ -1,96 +1,58 @@
-"""Alert rules: what the detector sees, held over frames, becomes an alert."""
+"""Alert rules: what the detector sees, followed over time, becomes alerts."""
 
 from __future__ import annotations
 
 import uuid
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from edge.config import Rule
+from edge.config import Alerts, Rule
+from edge.geometry import Box
+from edge.rules.condition import Condition, Match, Reason, Refusal, Sighting
+from edge.rules.events import Event, Moment, RuleState, Told, Watch
 from edge.rules.labels import AlertLabels
+from edge.rules.objects import ObjectWatch
+from edge.rules.scenes import SceneWatch
+from edge.rules.times import Schedules
 from edge.types import Alert, Detection
 
-RuleState: TypeAlias = Literal["inactive", "pending", "firing"]
-
-
-def fold(class_name: str) -> str:
-    """The form in which class names are compared: label files differ in case and in spaces at the ends."""
-    return class_name.strip().casefold()
-
-
-def crime_relevant(detections: Sequence[Detection], names: Iterable[str]) -> tuple[bool, ...]:
-    """For each detection, whether its class is one of ``names``."""
-    wanted = frozenset(map(fold, names))
-    return tuple(fold(detection.class_name) in wanted for detection in detections)
+MAX_REFUSED = 16  # of each rule; the oldest goes
+SAME_REFUSAL_S = 2.0  # the same reason again within this is the same candidate
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
-    """Why one frame matched a rule.
+class Look:
+    """One frame for the rules.
 
-    ``leader`` is the detection that weighs most: the most confident one of ``any``, or, in a rule without ``any``, of
-    the first class of ``all``. ``threat_types`` starts with its class. ``count`` is the number of detections of the
-    list that the leader comes from: two knives and a person under "a knife, with a person" are 2, as the customer's
-    guide counts one knife with a person as 1.
+    ``seen`` may hold doubtful detections, which count for nothing and tell ``explain`` more. ``size`` is the frame's
+    width and height in pixels, ``now`` its Unix time, ``monotonic`` its time in seconds on a clock that never goes
+    back: everything that lasts runs on it, since a wall clock may step. ``alive`` are the numbers of all objects, also
+    of those that this frame does not show. ``wall_known`` is False while the Unix time cannot be believed; schedules
+    then hold all the time.
     """
 
-    leader: Detection
-    threat_types: tuple[str, ...]
-    count: int
-
-
-class Condition:
-    """The part of a rule that looks at one frame.
-
-    Detections below ``min_confidence`` count for nothing, for ``none`` too: a doubtful detection must not suppress an
-    alert. So of "knife with a person" and "knife without one", one or the other matches whatever the person scores.
-    """
-
-    def __init__(self, rule: Rule) -> None:
-        self._any = tuple(map(fold, rule.any))
-        self._all = tuple(map(fold, rule.all))
-        self._none = tuple(map(fold, rule.none))
-        self._min_confidence = rule.min_confidence
-
-    def concerns(self, detections: Sequence[Detection]) -> bool:
-        """Whether a class that may lead an alert of this rule is seen, however doubtful."""
-        leading = self._any or self._all
-        return any(fold(detection.class_name) in leading for detection in detections)
-
-    def match(self, detections: Sequence[Detection]) -> Match | None:
-        """What matched in a frame with these detections, or None. A rule that asks for no class never matches."""
-        seen: dict[str, list[Detection]] = {}
-        for detection in sorted(detections, key=lambda each: -each.confidence):
-            if detection.confidence >= self._min_confidence:
-                seen.setdefault(fold(detection.class_name), []).append(detection)
-        any_seen = [name for name in seen if name in self._any]  # the most confident class first
-        if (self._any and not any_seen) or not seen.keys() >= set(self._all) or not seen.keys().isdisjoint(self._none):
-            return None
-        classes = tuple(dict.fromkeys((*any_seen, *self._all)))
-        if not classes:
-            return None
-        return Match(
-            leader=seen[classes[0]][0],
-            threat_types=tuple(seen[name][0].class_name for name in classes),
-            count=sum(len(seen[name]) for name in (any_seen or classes)),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A frame that showed what a rule looks for, and on which it did not fire.
-
-    ``matched``: whether the frame matched all the same. ``hits`` of the frames up to it did, and ``cooldown_s``
-    seconds of quiet were left at that moment. ``monotonic`` is the frame's time.
-    """
-
+    seen: Sequence[Sighting]
+    size: tuple[int, int]
+    now: float
     monotonic: float
-    detections: tuple[Detection, ...]
-    matched: bool
-    hits: int
-    cooldown_s: float
+    frame_id: int
+    alive: frozenset[int] = frozenset()
+    wall_known: bool = True
+
+
+@dataclass(slots=True)
+class Refused:
+    """A candidate that led to nothing: from ``since`` to ``until`` (monotonic seconds), in ``frames`` frames.
+
+    ``track_id`` is its number in rules about each object by itself.
+    """
+
+    refusal: Refusal
+    track_id: int | None
+    since: float
+    until: float
+    frames: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +60,7 @@ class Memory:
     """What a rule remembers: ``hits`` of the last frames matched, ``cooldown_s`` seconds of quiet are left.
 
     ``looked_at`` and ``fired_at`` are monotonic times of the last frame and of the last alert, None where there was
-    none. ``candidate`` is the last one since the last alert.
+    none. ``refused`` are its last candidates, the newest last, ``counts`` how many frames each reason was met in.
     """
 
     rule: Rule
@@ -107,119 +69,163 @@ class Memory:
     cooldown_s: float
     looked_at: float | None
     fired_at: float | None
-    candidate: Candidate | None
+    events: tuple[Event, ...]
+    refused: tuple[Refused, ...]
+    counts: Mapping[Reason, int]
 
 
-class _Watch:
-    """One rule and what it remembers: whether the last ``hold_frames`` frames matched, and when it may fire again."""
+class _Kept:
+    """A rule's watch, and what is written down of it."""
 
-    def __init__(self, rule: Rule) -> None:
-        self.rule = rule
-        self._condition = Condition(rule)
-        self._matched: deque[bool] = deque(maxlen=rule.hold_frames)
-        self._fired_at: float | None = None
-        self._looked_at: float | None = None
-        self._candidate: Candidate | None = None
+    def __init__(self, rule: Rule, alerts: Alerts, score_threshold: float, new_uid: Callable[[], str]) -> None:
+        condition = Condition(rule, score_threshold)
+        line = next((line for line in alerts.lines if line.name == rule.line), None)
+        self.watch: Watch = (
+            SceneWatch(rule, condition, new_uid, self._refuse)
+            if rule.when == "seen"
+            else ObjectWatch(rule, condition, new_uid, self._refuse, line)
+        )
+        self.fired_at: float | None = None
+        self.looked_at: float | None = None
+        self._refused: deque[Refused] = deque(maxlen=MAX_REFUSED)
+        self._counts: Counter[Reason] = Counter()
+        self._now = 0.0
 
-    @property
-    def state(self) -> RuleState:
-        hits = sum(self._matched)
-        if hits >= self.rule.hold_hits:
-            return "firing"
-        return "pending" if hits else "inactive"
-
-    def look(self, detections: Sequence[Detection], monotonic: float) -> Match | None:
-        """Take in one frame; the match when the rule fires on it."""
-        match = self._condition.match(detections)
-        self._matched.append(match is not None)
-        self._looked_at = monotonic
-        cooldown_s = self._cooldown(monotonic)
-        if match is not None and self.state == "firing" and not cooldown_s:
-            self._fired_at, self._candidate = monotonic, None
-            return match
-        if self._condition.concerns(detections):
-            hits = sum(self._matched)
-            self._candidate = Candidate(monotonic, tuple(detections), match is not None, hits, cooldown_s)
-        return None
+    def look(self, seen: Sequence[Sighting], look: Look, in_time: bool) -> list[Told]:
+        self._now = self.looked_at = look.monotonic
+        verdict = self.watch.condition.look(seen)
+        told = list(self.watch.look(Moment(verdict, look.monotonic, in_time, look.alive)))
+        if any(each.state == "firing" for each in told):
+            self.fired_at = look.monotonic
+        return told
 
     def memory(self, monotonic: float) -> Memory:
         return Memory(
-            rule=self.rule,
-            state=self.state,
-            hits=sum(self._matched),
-            cooldown_s=self._cooldown(monotonic),
-            looked_at=self._looked_at,
-            fired_at=self._fired_at,
-            candidate=self._candidate,
+            rule=self.watch.rule,
+            state=self.watch.state,
+            hits=self.watch.hits,
+            cooldown_s=self.watch.cooldown_s(monotonic),
+            looked_at=self.looked_at,
+            fired_at=self.fired_at,
+            events=tuple(self.watch.events),
+            refused=tuple(replace(refused) for refused in self._refused),
+            counts=dict(self._counts),
         )
 
-    def _cooldown(self, monotonic: float) -> float:
-        """The seconds of quiet that are left."""
-        return 0.0 if self._fired_at is None else max(0.0, self.rule.cooldown_s - (monotonic - self._fired_at))
+    def _refuse(self, refusal: Refusal, track_id: int | None) -> None:
+        self._counts[refusal.reason] += 1
+        for known in self._refused:
+            same = known.refusal.reason == refusal.reason and known.track_id == track_id
+            if same and self._now - known.until <= SAME_REFUSAL_S:
+                known.refusal, known.until, known.frames = refusal, self._now, known.frames + 1
+                return
+        self._refused.append(Refused(refusal, track_id, self._now, self._now))
 
 
 class RuleEngine:
-    """Turns each frame's detections into alerts.
+    """Turns frames into alerts: one when an event begins, one for each higher level, and one when it is over.
 
     A rule is ``inactive`` while none of its last ``hold_frames`` frames matched, ``pending`` while some did, and
-    ``firing`` while ``hold_hits`` of them did. It gives an alert on a matching frame that finds it firing, and then
-    none for ``cooldown_s``: a threat that stays is told again after each cooldown, one that flickers is not.
+    ``firing`` while an event of it goes on. Raises ConfigError for schedules that cannot be read.
 
     Synchronization: none; it belongs to the thread that looks at the frames.
     """
 
     def __init__(
         self,
-        rules: Sequence[Rule],
+        alerts: Alerts,
         *,
         camera_id: str,
+        score_threshold: float = 0.0,
         labels: AlertLabels | None = None,
         new_uid: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
-        self._watches = tuple(map(_Watch, rules))
         self._camera_id = camera_id
         self._labels = labels if labels is not None else AlertLabels()
         self._new_uid = new_uid
+        self._alerts = alerts
+        self._score_threshold = score_threshold
+        self._schedules = Schedules(alerts.schedules, alerts.time_zone)
+        self._kept = tuple(_Kept(rule, alerts, score_threshold, new_uid) for rule in alerts.rules)
+        self._given_up: list[Told] = []  # events of rules that are gone
+        self._inherited: tuple[Alert, ...] = ()
 
-    def update(
-        self, detections: Sequence[Detection], *, now: float, monotonic: float, frame_id: int
-    ) -> tuple[Alert, ...]:
-        """The alerts of one frame, in the order of the rules.
+    def update(self, look: Look) -> tuple[Alert, ...]:
+        """The alerts of one frame, in the order of the rules."""
+        self._take_over(look)
+        seen = sorted(look.seen, key=lambda sighting: -sighting.detection.confidence)
+        wall = look.now if look.wall_known else None
+        told, self._given_up = self._given_up, []
+        for kept in self._kept:
+            told += kept.look(seen, look, self._schedules.holds(kept.watch.rule.schedule, wall))
+        return tuple(self._alert(each, look) for each in told)
 
-        ``now`` is the frame's Unix time, for the alert. ``monotonic`` is its time in seconds on a clock that never
-        goes back: cooldowns run on it, since a wall clock may step.
+    def inherit(self, alerts: Sequence[Alert]) -> None:
+        """Go on with events that fired before the program started and were not resolved then.
+
+        They are no news: while they last nothing is told, and when they are over that is.
         """
-        fired = [(watch.rule, watch.look(detections, monotonic)) for watch in self._watches]
-        return tuple(self._alert(rule, match, now, frame_id) for rule, match in fired if match is not None)
+        self._inherited = tuple(alerts)
 
-    def replace(self, rules: Sequence[Rule]) -> None:
-        """Go on with ``rules``; one that was there already, the same in every field, keeps what it remembers."""
-        kept = {watch.rule.name: watch for watch in self._watches}
-        self._watches = tuple(
-            kept[rule.name] if rule.name in kept and kept[rule.name].rule == rule else _Watch(rule) for rule in rules
-        )
+    def replace(self, alerts: Alerts, score_threshold: float) -> None:
+        """Go on with other settings; a rule that stays the same in every field keeps what it remembers.
+
+        The events of one that does not are resolved with the next frame. Raises ConfigError, and changes nothing.
+        """
+        schedules = Schedules(alerts.schedules, alerts.time_zone)
+        same_ground = (alerts.lines, score_threshold) == (self._alerts.lines, self._score_threshold)
+        old = {kept.watch.rule: kept for kept in self._kept} if same_ground else {}
+        kept = tuple(old.get(rule) or _Kept(rule, alerts, score_threshold, self._new_uid) for rule in alerts.rules)
+        for gone in self._kept:
+            if gone not in kept:
+                self._given_up += [Told(gone.watch.rule, event, "resolved") for event in gone.watch.events]
+        self._alerts, self._schedules, self._kept, self._score_threshold = alerts, schedules, kept, score_threshold
 
     def memories(self, monotonic: float) -> tuple[Memory, ...]:
         """What each rule remembers at the time ``monotonic``, in their order."""
-        return tuple(watch.memory(monotonic) for watch in self._watches)
+        return tuple(kept.memory(monotonic) for kept in self._kept)
 
-    @property
-    def states(self) -> Mapping[str, RuleState]:
-        """The state of each rule after the last frame, by name."""
-        return {watch.rule.name: watch.state for watch in self._watches}
+    def _take_over(self, look: Look) -> None:
+        inherited, self._inherited = self._inherited, ()
+        watches = {kept.watch.rule.name: kept.watch for kept in self._kept}
+        for alert in inherited:
+            event = Event(
+                uid=alert.event_uid,
+                level=alert.threat_level,
+                began_at=look.monotonic - max(0.0, look.now - alert.timestamp if look.wall_known else 0.0),
+                matched_at=look.monotonic,
+                match=_match_of(alert),
+            )
+            watch = watches.get(alert.rule)
+            if watch is None:
+                gone = Rule(name=alert.rule, level=alert.threat_level, any=alert.threat_types or ("?",))
+                self._given_up.append(Told(gone, event, "resolved"))
+            else:
+                watch.adopt(event, (alert.location[0] / max(1, look.size[0]), alert.location[1] / max(1, look.size[1])))
 
-    def _alert(self, rule: Rule, match: Match, now: float, frame_id: int) -> Alert:
+    def _alert(self, told: Told, look: Look) -> Alert:
+        match = told.event.match
         x, y = match.leader.box.centre
         return Alert(
-            alert_id=self._labels.label(now),
-            timestamp=now,
+            alert_id=self._labels.label(look.now),
+            timestamp=look.now,
             camera_id=self._camera_id,
-            rule=rule.name,
-            threat_level=rule.level,
+            rule=told.rule.name,
+            threat_level=told.event.level,
             confidence=match.leader.confidence,
             threat_types=match.threat_types,
             location=(round(x), round(y)),
             detection_count=match.count,
-            frame_id=frame_id,
-            event_uid=self._new_uid(),
+            frame_id=look.frame_id,
+            event_uid=told.event.uid,
+            state=told.state,
+            tracks=match.tracks,
         )
+
+
+def _match_of(alert: Alert) -> Match:
+    """What is known of a match whose alert is all that is left."""
+    x, y = alert.location
+    name = alert.threat_types[0] if alert.threat_types else ""
+    leader = Detection(-1, name, alert.confidence, Box(x, y, x, y))
+    return Match(leader, alert.threat_types, alert.detection_count, alert.tracks)

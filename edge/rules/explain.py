@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edge.config import Rule
-from edge.rules.engine import Candidate, Memory, RuleState, fold
-from edge.types import Detection
+from edge.rules.condition import Reason
+from edge.rules.engine import Memory, Refused
+from edge.rules.events import RuleState
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Something that a rule looks for, and that led to no alert: in ``frames`` frames, the last ``age_s`` ago.
+
+    ``lasted_s`` is the time from the first of them to the last. ``reason`` is a word for programs, ``text`` is for
+    people and speaks of the last of them. ``track_id`` is its number in rules about each object by itself.
+    """
+
+    reason: Reason
+    text: str
+    track_id: int | None
+    frames: int
+    lasted_s: float
+    age_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """How one rule stands: ``hits`` of the last ``of`` frames matched, ``needed`` make it fire.
 
-    ``cooldown_s`` is what is left of its quiet. ``reason`` says why its last candidate did not fire: the last frame
-    that showed what it looks for, since its last alert.
+    ``cooldown_s`` is what is left of its quiet, ``events`` how many go on now. ``reason`` says why its last candidate
+    did not fire. ``candidates`` are the last ones, the newest first; ``counts`` says in how many frames each reason
+    was met since the start.
     """
 
     name: str
@@ -25,12 +41,16 @@ class Explanation:
     needed: int
     of: int
     cooldown_s: float
+    events: int
     reason: str
+    candidates: tuple[Candidate, ...]
+    counts: Mapping[Reason, int]
 
 
 def explain(memory: Memory, now: float) -> Explanation:
     """How the rule with this memory stands at ``now`` on the monotonic clock."""
     rule = memory.rule
+    newest_first = sorted(memory.refused, key=lambda refused: -refused.until)
     return Explanation(
         name=rule.name,
         state=memory.state,
@@ -38,57 +58,32 @@ def explain(memory: Memory, now: float) -> Explanation:
         needed=rule.hold_hits,
         of=rule.hold_frames,
         cooldown_s=memory.cooldown_s,
-        reason=_reason(memory, now),
+        events=len(memory.events),
+        reason=_reason(memory, newest_first[0] if newest_first else None, now),
+        candidates=tuple(_candidate(refused, now) for refused in newest_first),
+        counts=dict(memory.counts),
     )
 
 
-def lack(rule: Rule, detections: Sequence[Detection]) -> str:
-    """What these detections lack for the rule to match them; empty where nothing is."""
-    best: dict[str, Detection] = {}
-    for detection in sorted(detections, key=lambda each: each.confidence):
-        best[fold(detection.class_name)] = detection
-    sure = {name for name, detection in best.items() if detection.confidence >= rule.min_confidence}
-    parts = []
-    if rule.any and sure.isdisjoint(map(fold, rule.any)):
-        parts.append(_missing(rule.any, best, rule))
-    parts += [_missing((name,), best, rule) for name in rule.all if fold(name) not in sure]
-    parts += [f"{name} is seen, and the rule asks for none" for name in rule.none if fold(name) in sure]
-    return "; ".join(dict.fromkeys(parts))
-
-
-def _reason(memory: Memory, now: float) -> str:
+def _reason(memory: Memory, newest: Refused | None, now: float) -> str:
     if memory.looked_at is None:
         return "no frame was looked at yet"
-    if memory.candidate is not None:
-        why = _why(memory.rule, memory.candidate, now)
-        age = now - memory.candidate.monotonic
-        return why if memory.candidate.monotonic == memory.looked_at else f"{age:.1f} s ago: {why}"
-    if memory.fired_at is None:
+    if memory.fired_at is not None and (newest is None or newest.until <= memory.fired_at):
+        since = "it goes on" if memory.events else "nothing that it looks for was seen since"
+        return f"fired {now - memory.fired_at:.1f} s ago; {since}"
+    if newest is None:
         return "nothing that it looks for was seen"
-    return f"fired {now - memory.fired_at:.1f} s ago; nothing that it looks for was seen since"
+    if newest.until == memory.looked_at:
+        return newest.refusal.text
+    return f"{now - newest.until:.1f} s ago: {newest.refusal.text}"
 
 
-def _why(rule: Rule, candidate: Candidate, now: float) -> str:
-    if not candidate.matched:
-        return lack(rule, candidate.detections)
-    if candidate.hits < rule.hold_hits:
-        return f"{candidate.hits} of {rule.hold_frames} frames matched, {rule.hold_hits} needed"
-    left = candidate.cooldown_s - (now - candidate.monotonic)
-    return f"cooling down for {left:.1f} s" if left > 0 else "was cooling down"
-
-
-def _missing(names: Iterable[str], best: dict[str, Detection], rule: Rule) -> str:
-    """Which of ``names`` would have been seen if it were surer, or that there was none."""
-    doubtful = max((best[fold(name)] for name in names if fold(name) in best), key=_confidence, default=None)
-    if doubtful is None:
-        return f"no {_either(list(names))}"
-    shown = math.floor(doubtful.confidence * 100) / 100  # 0.499 is not 0.50
-    return f"{doubtful.class_name} {shown:.2f} is below min_confidence {rule.min_confidence:g}"
-
-
-def _confidence(detection: Detection) -> float:
-    return detection.confidence
-
-
-def _either(names: list[str]) -> str:
-    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+def _candidate(refused: Refused, now: float) -> Candidate:
+    return Candidate(
+        reason=refused.refusal.reason,
+        text=refused.refusal.text,
+        track_id=refused.track_id,
+        frames=refused.frames,
+        lasted_s=refused.until - refused.since,
+        age_s=max(0.0, now - refused.until),
+    )

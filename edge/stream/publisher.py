@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 MAX_WAITING = 64  # results behind an alert that is being stored; full: the oldest without an alert is left out
 
-Key: TypeAlias = tuple[str, str]  # of one alert: its event and its state
+Key: TypeAlias = tuple[str, str, str]  # of one alert: its event, its state and its level
 
 
 class AlertStore(Protocol):
@@ -131,4 +131,4 @@ def _copy(alert: Alert, entry: _Waiting) -> Copy:
 
 
 def _key(alert: Alert) -> Key:
-    return alert.event_uid, alert.state
+    return alert.event_uid, alert.state, alert.threat_level
