@@ -98,6 +98,8 @@ def describe(kind: inspect.Type | None) -> str:
     if isinstance(kind, inspect.StrType):
         most = f", at most {kind.max_length} characters" if kind.max_length else ""
         return f"text{', not empty' if kind.min_length else ''}{most}"
+    if isinstance(kind, inspect.UnionType):
+        return ", or ".join(describe(one) for one in kind.types if not isinstance(one, inspect.NoneType))
     if isinstance(kind, inspect.VarTupleType):
         items = "tables" if isinstance(plain(kind.item_type), inspect.StructType) else "text"
         most = f", at most {kind.max_length}" if kind.max_length else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta
 
@@ -49,15 +49,32 @@ class Patterns(Settings, frozen=True):
     critical: CriticalPattern = CriticalPattern()
 
 
+# A line's name is at most 31 bytes long in the kernel; a Jetson's chip has 164 lines, the largest expanders 1024.
+Pin: TypeAlias = Annotated[int, Meta(ge=0, le=1023)] | Annotated[str, Meta(min_length=1, max_length=31)]
+
+
 class Gpio(Settings, frozen=True):
     """The buzzer."""
 
     factory: Annotated[
-        Literal["auto", "lgpio", "simulated", "none"],
-        Meta(description="What drives the pins; `auto`: lgpio on a Raspberry Pi, nothing elsewhere."),
+        Literal["auto", "lgpio", "gpiod", "simulated", "none"],
+        Meta(
+            description="What drives the pins; `auto`: lgpio on a Raspberry Pi, elsewhere gpiod where `chip` is named, "
+            "else nothing."
+        ),
     ] = "auto"
+    chip: Annotated[
+        str,
+        Meta(
+            max_length=255,
+            description="Label or path of the chip for gpiod, as `gpiodetect` shows it, for example `tegra234-gpio`; "
+            "empty: none.",
+        ),
+    ] = ""
     required: Annotated[bool, Meta(description="Without a working buzzer pin, do not start.")] = False
-    buzzer_pin: Annotated[int, Meta(ge=0, le=53, description="BCM number of the buzzer's pin.")] = 17
+    buzzer_pin: Annotated[
+        Pin, Meta(description="The buzzer's pin: its BCM number on a Raspberry Pi; with gpiod a line's offset or name.")
+    ] = 17
     active_high: Annotated[bool, Meta(description="The buzzer sounds when the pin is high.")] = True
     longest_on_s: Annotated[
         float, Meta(gt=0.0, le=600.0, description="No sounding lasts longer than this, pauses included.")
@@ -66,6 +83,11 @@ class Gpio(Settings, frozen=True):
         float, Meta(ge=0.0, le=3600.0, description="Quiet after a sounding; a higher level breaks it.")
     ] = 5.0
     patterns: Patterns = Patterns()
+
+    def __post_init__(self) -> None:
+        for key, name in (("chip", self.chip), ("buzzer_pin", str(self.buzzer_pin))):
+            if not is_printable(name):
+                raise ValueError(f"{key} is {name!r}: a name may hold no control characters")
 
 
 class Storage(Settings, frozen=True):
