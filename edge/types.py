@@ -93,6 +93,7 @@ class Alert:
     detection that weighs most and ``confidence`` its confidence, ``threat_types`` the class names that took part, its
     own first, ``detection_count`` how many detections took part of the rule's list that it comes from: one knife with
     a person counts 1, as in the customer's guide. ``tracks`` are the numbers of the tracked objects that took part.
+    ``snapshot`` is the reference of the event's picture, empty where none is kept.
     """
 
     alert_id: str
@@ -108,6 +109,7 @@ class Alert:
     event_uid: str
     state: AlertState = "firing"
     tracks: tuple[int, ...] = ()
+    snapshot: str = ""
 
     @property
     def message(self) -> str:

@@ -11,9 +11,10 @@ from msgspec import Meta
 
 from edge.config.base import Settings
 from edge.config.device import Device, Gpio, Pattern, Patterns, Storage
+from edge.config.evidence import Evidence
 from edge.config.rules import DEFAULT_RULES, Alerts, Escalation, Rule
 from edge.config.streaming import Backend, Listener, Outbox, Security, Stream, Video
-from edge.config.watching import Camera, Detector
+from edge.config.watching import Camera, Detector, PrivacyMask
 from edge.config.zones import Line, Schedule, Zone
 
 __all__ = [
@@ -25,12 +26,14 @@ __all__ = [
     "Detector",
     "Device",
     "Escalation",
+    "Evidence",
     "Gpio",
     "Line",
     "Listener",
     "Outbox",
     "Pattern",
     "Patterns",
+    "PrivacyMask",
     "Rule",
     "Schedule",
     "Security",
@@ -60,6 +63,7 @@ class Config(Settings, frozen=True):
     stream: Stream = Stream()
     outbox: Outbox = Outbox()
     video: Video = Video()
+    evidence: Evidence = Evidence()
     gpio: Gpio = Gpio()
     storage: Storage = Storage()
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="How much is logged.")] = "info"

@@ -6,7 +6,27 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from edge.config.base import Fraction, Settings
+from edge.config.base import Fraction, Settings, check_name
+from edge.config.zones import Name, Point, check_outline
+
+
+class PrivacyMask(Settings, frozen=True):
+    """A part of the picture that is black in whatever is stored, streamed or shown. The detector sees it all the same."""
+
+    name: Annotated[Name, Meta(description="Name of the mask, for people.")]
+    points: Annotated[
+        tuple[Point, ...],
+        Meta(
+            min_length=3,
+            max_length=64,
+            description="Corners in order, `[x, y]` each, in fractions of the picture's width and height from the "
+            "top left.",
+        ),
+    ]
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        check_outline(self.points, f"privacy mask {self.name}")  # one that crosses itself would leave a hole
 
 
 class Camera(Settings, frozen=True):
@@ -36,6 +56,9 @@ class Camera(Settings, frozen=True):
         float, Meta(gt=0.0, le=60.0, description="First wait before a lost camera is opened again; it doubles.")
     ] = 0.5
     retry_max_s: Annotated[float, Meta(gt=0.0, le=600.0, description="Longest wait between two attempts.")] = 15.0
+    privacy_masks: Annotated[
+        tuple[PrivacyMask, ...], Meta(max_length=32, description="Parts that no picture shows, one table each.")
+    ] = ()
 
     def __post_init__(self) -> None:
         if self.retry_min_s > self.retry_max_s:

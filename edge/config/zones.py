@@ -37,7 +37,7 @@ class Zone(Settings, frozen=True):
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        _check_outline(self.points, f"zone {self.name}")
+        check_outline(self.points, f"zone {self.name}")
 
 
 class Line(Settings, frozen=True):
@@ -75,7 +75,7 @@ class Schedule(Settings, frozen=True):
         check_name(self.name)
 
 
-def _check_outline(points: tuple[Point, ...], what: str) -> None:
+def check_outline(points: tuple[Point, ...], what: str) -> None:
     """Raise ValueError unless the outline encloses an area and crosses itself nowhere."""
     edges = list(zip(points, (*points[1:], points[0]), strict=True))
     for index, first in enumerate(edges):

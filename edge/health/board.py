@@ -8,8 +8,8 @@ from typing import Literal, TypeAlias
 
 from edge.types import Result
 
-Component: TypeAlias = Literal["camera", "detector", "outbox", "buzzer", "clock"]
-COMPONENTS: tuple[Component, ...] = ("camera", "detector", "outbox", "buzzer", "clock")
+Component: TypeAlias = Literal["camera", "detector", "outbox", "buzzer", "evidence", "clock"]
+COMPONENTS: tuple[Component, ...] = ("camera", "detector", "outbox", "buzzer", "evidence", "clock")
 State: TypeAlias = Literal["ok", "degraded", "failed", "off"]
 Components: TypeAlias = Mapping[str, Mapping[str, str]]  # name to {"state": ..., "reason": ...}
 

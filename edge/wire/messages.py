@@ -188,6 +188,8 @@ def alert_fields(copy: Copy, device_id: str) -> dict[str, Any]:
         "replay": copy.replay,
         "age_s": max(0.0, _number(copy.age_s, TIME_PLACES)),
     }
+    if alert.snapshot:
+        fields["snapshot"] = {"id": alert.snapshot}
     if copy.stored is not None:
         fields |= {"stream": copy.stored.stream, "seq": copy.stored.seq}
     return fields
