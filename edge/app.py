@@ -19,7 +19,7 @@ from edge.config import DEFAULT_RULES, Config
 from edge.controls.controls import Controls
 from edge.controls.settings import KeptSettings, kept_settings
 from edge.errors import WorkerDied
-from edge.evidence import VideoEncoder
+from edge.evidence import Masks, VideoEncoder
 from edge.gpio.buzzer import Buzzer, open_buzzer
 from edge.health.board import Components, HealthBoard
 from edge.health.tally import Tally
@@ -133,7 +133,8 @@ class App:
         slot: Latest[Frame] = Latest()
         capture = self._open_source(slot)
         self._open_buzzer()
-        encoder = VideoEncoder(config.video, self.hub.looks, self.hub.publish_video)
+        self._masks = Masks(config.camera.privacy_masks)
+        encoder = VideoEncoder(config.video, self.hub.looks, self.hub.publish_video, self._masks)
         pipeline = self._build_pipeline(slot, capture, publisher, encoder)
         controls = self._build_controls(identity, settings, pipeline, capture, encoder)
         self.server = StreamServer(
@@ -241,6 +242,7 @@ class App:
             pipeline=pipeline,
             capture=capture,
             encoder=encoder,
+            masks=self._masks,
             buzzer=self.buzzer,
             outbox=self._outbox,
             clients=self.hub.clients,

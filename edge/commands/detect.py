@@ -16,7 +16,7 @@ from edge.capture.videocapture import as_image, hush
 from edge.commands import common
 from edge.config import Config
 from edge.errors import CaptureError, ConfigError, StateError
-from edge.evidence import annotate, encode_jpeg
+from edge.evidence import Masks, annotate, encode_jpeg
 from edge.inference.detector import Detector, open_detector
 from edge.rules.condition import crime_relevant
 from edge.storage import write_atomic
@@ -116,8 +116,9 @@ def _targets(images: list[Path], folder: Path | None) -> list[Path | None]:
 def _annotate(image: Image, detections: tuple[Detection, ...], target: Path, config: Config) -> None:
 
     drawn = annotate(image, detections, crime_relevant(detections, config.alerts.crime_relevant))
+    jpeg = encode_jpeg(Masks(config.camera.privacy_masks).fill(drawn), 90)
     try:
-        write_atomic(target, encode_jpeg(drawn, 90))
+        write_atomic(target, jpeg)
     except OSError as error:
         raise StateError(
             f"{target}: cannot be written: {error.strerror}; give another folder with --annotate"

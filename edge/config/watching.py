@@ -11,7 +11,7 @@ from edge.config.zones import Name, Point, check_outline
 
 
 class PrivacyMask(Settings, frozen=True):
-    """A part of the picture that is black in whatever is stored, streamed or shown. The detector sees it all the same."""
+    """A part of the picture that is black in whatever is stored, streamed or shown; the detector sees it."""
 
     name: Annotated[Name, Meta(description="Name of the mask, for people.")]
     points: Annotated[

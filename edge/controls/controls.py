@@ -17,7 +17,7 @@ from edge.controls import arguments
 from edge.controls.arguments import read
 from edge.controls.settings import CHANGEABLE, KeptSettings
 from edge.errors import EdgeError
-from edge.evidence import VideoEncoder, still
+from edge.evidence import Masks, VideoEncoder, still
 from edge.gpio.buzzer import Buzzer
 from edge.health.board import HealthBoard
 from edge.health.tally import Tally
@@ -71,6 +71,7 @@ class Controls:
         pipeline: Pipeline,
         capture: CaptureLoop,
         encoder: VideoEncoder,
+        masks: Masks,
         buzzer: Buzzer | None,
         outbox: AlertArchive,
         clients: Callable[[], int],
@@ -97,6 +98,7 @@ class Controls:
         self._pipeline = pipeline
         self._capture = capture
         self._encoder = encoder
+        self._masks = masks
         self._buzzer = buzzer
         self._outbox = outbox
         self._clients = clients
@@ -162,7 +164,7 @@ class Controls:
             video.quality if wish.quality is None else wish.quality,
             video.annotated if wish.annotated is None else wish.annotated,
         )
-        picture = still(result, look, wish.max_width or video.max_width, MAX_PICTURE)
+        picture = still(result, look, wish.max_width or video.max_width, MAX_PICTURE, self._masks)
         return {
             "frame_id": result.frame.sequence,
             "timestamp": result.frame.captured_at,

@@ -23,7 +23,7 @@ from edge.configure import load_config
 from edge.controls.controls import MAX_PICTURE, Controls
 from edge.controls.settings import FILE, kept_settings
 from edge.errors import CaptureError, ConfigError, EdgeError
-from edge.evidence import VideoEncoder
+from edge.evidence import Masks, VideoEncoder
 from edge.geometry import Box
 from edge.gpio.buzzer import Buzzer
 from edge.health.board import HealthBoard
@@ -112,7 +112,7 @@ class Device:
         slot: Latest[Frame] = Latest()
         self.capture = CaptureLoop(source, config.camera, slot)
         self.tally, self.board = Tally(), HealthBoard()
-        self.encoder = VideoEncoder(config.video, frozenset, lambda _: None)
+        self.encoder = VideoEncoder(config.video, frozenset, lambda _: None, Masks())
         self.pipeline = Pipeline(
             slot,
             self.eye,
@@ -132,6 +132,7 @@ class Device:
             pipeline=self.pipeline,
             capture=self.capture,
             encoder=self.encoder,
+            masks=Masks(config.camera.privacy_masks),
             buzzer=self.buzzer,
             outbox=archive,
             clients=lambda: 2,

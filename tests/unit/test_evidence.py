@@ -10,7 +10,7 @@ import pytest
 
 from edge.config import Video
 from edge.errors import EdgeError
-from edge.evidence import LEAST_QUALITY, MAX_LOOKS, VideoEncoder, annotate, encode_jpeg, still
+from edge.evidence import LEAST_QUALITY, MAX_LOOKS, Masks, VideoEncoder, annotate, encode_jpeg, still
 from edge.geometry import Box
 from edge.types import Detection, Frame, Look, Result, VideoFrame
 from edge.workers import Worker
@@ -52,7 +52,7 @@ def encoder(
     settings: Video, wanted: Collection[Look | None] = (None,)
 ) -> tuple[VideoEncoder, list[VideoFrame], Worker]:
     published: list[VideoFrame] = []
-    made = VideoEncoder(settings, lambda: wanted, published.append)
+    made = VideoEncoder(settings, lambda: wanted, published.append, Masks())
     return made, published, Worker("evidence", made.run)
 
 
@@ -160,7 +160,7 @@ def test_settings_are_replaced_while_it_runs() -> None:
 
 
 def test_a_still_is_made_as_asked_where_it_fits() -> None:
-    picture = still(result(1), Look(70, True), 320, 1 << 20)
+    picture = still(result(1), Look(70, True), 320, 1 << 20, Masks())
     assert (picture.width, picture.height, picture.quality) == (320, 180, 70)
     image = cv2.imdecode(np.frombuffer(picture.jpeg, np.uint8), cv2.IMREAD_COLOR)
     assert image is not None
@@ -173,9 +173,9 @@ def noisy(width: int, height: int) -> Result:
 
 
 def test_a_still_loses_quality_and_then_size_until_it_fits() -> None:
-    whole = still(noisy(640, 360), Look(90, False), 640, 1 << 20)
-    worse = still(noisy(640, 360), Look(90, False), 640, len(whole.jpeg) // 2)
-    smaller = still(noisy(640, 360), Look(90, False), 640, len(whole.jpeg) // 20)
+    whole = still(noisy(640, 360), Look(90, False), 640, 1 << 20, Masks())
+    worse = still(noisy(640, 360), Look(90, False), 640, len(whole.jpeg) // 2, Masks())
+    smaller = still(noisy(640, 360), Look(90, False), 640, len(whole.jpeg) // 20, Masks())
     assert (whole.width, whole.quality) == (640, 90)
     assert (worse.width, worse.quality < 90) == (640, True)
     assert len(worse.jpeg) <= len(whole.jpeg) // 2
@@ -185,14 +185,16 @@ def test_a_still_loses_quality_and_then_size_until_it_fits() -> None:
 
 
 def test_a_quality_below_the_least_is_not_raised() -> None:
-    assert still(noisy(640, 360), Look(10, False), 640, 20_000).quality == 10
+    assert still(noisy(640, 360), Look(10, False), 640, 20_000, Masks()).quality == 10
 
 
 def test_no_frame_or_no_room_is_an_error() -> None:
     with pytest.raises(EdgeError, match="there is no frame"):
-        still(Result(timestamp=6.0, camera_id="main", status="blind", model="test"), Look(80, True), 640, 1 << 20)
+        still(
+            Result(timestamp=6.0, camera_id="main", status="blind", model="test"), Look(80, True), 640, 1 << 20, Masks()
+        )
     with pytest.raises(EdgeError, match="no picture of the frame fits into 100 bytes"):
-        still(noisy(640, 360), Look(80, True), 640, 100)
+        still(noisy(640, 360), Look(80, True), 640, 100, Masks())
 
 
 def test_quality_matters() -> None:
