@@ -157,7 +157,7 @@ def _explain(message: str) -> str:
     if missing:
         return f"{key}: needs the key {missing.group(1)}"
     if not problem.startswith(("Expected", "Invalid")):  # of a struct's own check
-        return f"{key}: {problem}"
+        return f"{key}: {problem}" if key else problem
     return f"{key}: {problem[0].lower()}{problem[1:].replace('`', '')}; allowed: {describe(type_at(parts))}"
 
 

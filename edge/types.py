@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from edge.geometry import Box
 
-Image: TypeAlias = NDArray[np.uint8]  # shape (height, width, 3), blue-green-red, as OpenCV and picamera2 give it
+if TYPE_CHECKING:  # what only reads settings, such as `preact-edge buzzer off`, does not wait for numpy
+    import numpy as np
+    from numpy.typing import NDArray
+
+Image: TypeAlias = "NDArray[np.uint8]"  # shape (height, width, 3), blue-green-red, as OpenCV and picamera2 give it
 ThreatLevel: TypeAlias = Literal["low", "medium", "high", "critical"]
 LEVELS: tuple[ThreatLevel, ...] = ("low", "medium", "high", "critical")  # in rising order
 Status: TypeAlias = Literal["ok", "degraded", "blind"]
@@ -171,6 +172,8 @@ class Result:
 
     def without_pixels(self) -> Result:
         """The same result without the picture itself, which is thousands of times larger than all the rest."""
+        import numpy as np
+
         if self.frame is None:
             return self
         frame = Frame(self.frame.sequence, self.frame.captured_at, self.frame.monotonic, np.empty((0, 0, 3), np.uint8))

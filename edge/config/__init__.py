@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from edge.config.base import Settings
-from edge.config.device import Device, Gpio, Pattern, Patterns, Storage
+from edge.config.device import Device, Gpio, Pattern, Patterns, SilenceButton, StatusLed, Storage
 from edge.config.evidence import Evidence
 from edge.config.rules import DEFAULT_RULES, Alerts, Escalation, Rule
 from edge.config.streaming import Backend, Listener, Outbox, Security, Stream, Video
@@ -38,6 +38,8 @@ __all__ = [
     "Schedule",
     "Security",
     "Settings",
+    "SilenceButton",
+    "StatusLed",
     "Storage",
     "Stream",
     "Video",
@@ -67,3 +69,10 @@ class Config(Settings, frozen=True):
     gpio: Gpio = Gpio()
     storage: Storage = Storage()
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="How much is logged.")] = "info"
+
+    def __post_init__(self) -> None:
+        known = [schedule.name for schedule in self.alerts.schedules]
+        for name in self.gpio.quiet:
+            if name not in known:
+                there = ", ".join(known) or "none"
+                raise ValueError(f"gpio.quiet: there is no schedule {name} in alerts.schedules; there are: {there}")
