@@ -1,7 +1,7 @@
 """GPIO pins: the pin factory is chosen here, and what it raises is put in plain words.
 
 gpiozero picks a factory by itself where none is given, and a default that fails is only a warning there; so one is
-always chosen by name. gpiozero and lgpio are imported when a factory is asked for, not before.
+always chosen by name. gpiozero, lgpio and gpiod are imported when a factory is asked for, not before.
 """
 
 from __future__ import annotations
@@ -15,37 +15,44 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from edge.errors import PinError
+from edge.gpio.chips import chip_advice
 
 if TYPE_CHECKING:
     from gpiozero import OutputDevice
     from gpiozero.pins import Factory
 
-FactoryName: TypeAlias = Literal["auto", "lgpio", "simulated", "none"]
+FactoryName: TypeAlias = Literal["auto", "lgpio", "gpiod", "simulated", "none"]
 BOARD_MODEL = Path("/proc/device-tree/model")
 SIMULATED_BOARD = "a02082"  # gpiozero's revision code of a Raspberry Pi 3B: it has the 40-pin header of all later ones
 
 
-def without_pins(name: FactoryName, *, board_model: Path = BOARD_MODEL) -> str:
-    """Why no pins are used with the setting ``name`` on this machine; empty when they are."""
+def without_pins(name: FactoryName, *, chip: str = "", board_model: Path = BOARD_MODEL) -> str:
+    """Why no pins are used with the settings ``name`` and ``chip`` on this machine; empty when they are."""
     if name == "none":
         return "gpio.factory is none"
-    if name == "auto" and not _is_raspberry_pi(board_model):
-        return "gpio.factory is auto, and this machine is no Raspberry Pi"
+    if name == "auto" and not chip and not _is_raspberry_pi(board_model):
+        return "gpio.factory is auto, this machine is no Raspberry Pi, and gpio.chip names no chip"
     return ""
 
 
-def open_factory(name: FactoryName, *, board_model: Path = BOARD_MODEL) -> Factory | None:
+def open_factory(name: FactoryName, *, chip: str = "", board_model: Path = BOARD_MODEL) -> Factory | None:
     """The pin factory of the setting ``name``; None where it wants no pins here (``without_pins`` says why).
 
-    The caller closes it. Raises PinError when there should be pins and they cannot be used.
+    ``auto`` is lgpio on a Raspberry Pi, and elsewhere gpiod with ``chip``, which is the label or the path of a GPIO
+    chip and of use to gpiod alone. The caller closes the factory. Raises PinError when there should be pins and they
+    cannot be used.
     """
-    if without_pins(name, board_model=board_model):
+    if without_pins(name, chip=chip, board_model=board_model):
         return None
-    return _simulated() if name == "simulated" else _lgpio()
+    if name == "simulated":
+        return _simulated()
+    if name == "gpiod" or (name == "auto" and not _is_raspberry_pi(board_model)):
+        return _gpiod(chip)
+    return _lgpio()
 
 
-def open_output(factory: Factory, pin: int, *, active_high: bool) -> OutputDevice:
-    """Pin ``pin`` (BCM number) as an output that is off; raises PinError."""
+def open_output(factory: Factory, pin: int | str, *, active_high: bool) -> OutputDevice:
+    """``pin`` (BCM number, or a line's offset or name) as an output that is off; raises PinError."""
     from gpiozero import OutputDevice
 
     with pin_errors(pin):
@@ -53,17 +60,21 @@ def open_output(factory: Factory, pin: int, *, active_high: bool) -> OutputDevic
 
 
 @contextmanager
-def pin_errors(pin: int) -> Iterator[None]:
-    """Turn what gpiozero and lgpio raise inside the block into a PinError that names pin ``pin``."""
+def pin_errors(pin: int | str) -> Iterator[None]:
+    """Turn what gpiozero, lgpio and gpiod raise inside the block into a PinError that names ``pin``."""
     from gpiozero import GPIOPinInUse, GPIOZeroError, PinInvalidPin
 
     try:
         yield
+    except PinError:
+        raise
     except PinInvalidPin as error:
         raise PinError(f"GPIO {pin} is no pin of this board: choose a BCM number from its header") from error
     except (GPIOZeroError, OSError, *_lgpio_error()) as error:
         if isinstance(error, GPIOPinInUse) or "busy" in str(error):
-            raise PinError(f"GPIO {pin} is in use: stop what uses it (gpioinfo names it) or choose another") from error
+            holder = f" ({_words(error)})" if str(error).startswith("held by") else ""
+            advice = "stop what uses it (gpioinfo names it) or choose another"
+            raise PinError(f"GPIO {pin} is in use{holder}: {advice}") from error
         raise PinError(f"GPIO {pin} cannot be used: {_words(error)}") from error
 
 
@@ -80,6 +91,16 @@ def _simulated() -> Factory:
     return MockFactory(SIMULATED_BOARD, MockPin)  # both named, else GPIOZERO_MOCK_* variables would choose
 
 
+def _gpiod(chip: str) -> Factory:
+    if not chip:
+        raise PinError("gpio.factory is gpiod, and gpio.chip names no chip: set it to a label that `gpiodetect` shows")
+    try:
+        from edge.gpio.gpiod_pins import GpiodFactory
+    except ImportError as error:
+        raise PinError("the Python package gpiod is missing or too old: pip install 'gpiod>=2.3,<3'") from error
+    return GpiodFactory(chip)
+
+
 def _lgpio() -> Factory:
     _import_lgpio()
     from gpiozero import GPIOZeroError, PinUnknownPi
@@ -89,10 +110,10 @@ def _lgpio() -> Factory:
         return LGPIOFactory()
     except PinUnknownPi as error:
         raise PinError(
-            "gpio.factory is lgpio, but this machine is no Raspberry Pi: set it to auto, simulated or none"
+            "gpio.factory is lgpio, but this machine is no Raspberry Pi: set it to gpiod, simulated or none"
         ) from error
     except (GPIOZeroError, OSError, *_lgpio_error()) as error:
-        raise PinError(f"the GPIO chip cannot be opened ({_words(error)}): {_chip_advice(Path('/dev'))}") from error
+        raise PinError(f"the GPIO chip cannot be opened ({_words(error)}): {chip_advice()}") from error
 
 
 def _import_lgpio() -> None:
@@ -134,16 +155,6 @@ def _lgpio_error() -> tuple[type[Exception], ...]:
     """lgpio's own exception, which derives no other, once lgpio is imported."""
     error = getattr(sys.modules.get("lgpio"), "error", None)
     return () if error is None else (error,)
-
-
-def _chip_advice(devices: Path) -> str:
-    chips = sorted(devices.glob("gpiochip*"))
-    if not chips:
-        return f"there is no {devices}/gpiochip*; has the kernel a GPIO driver, or the container the device?"
-    closed = [str(chip) for chip in chips if not os.access(chip, os.R_OK | os.W_OK)]
-    if closed:
-        return f"no right to {', '.join(closed)}; add the user to the group gpio and log in again"
-    return "try `gpioinfo` to see whether the kernel can"
 
 
 def _words(error: BaseException) -> str:
