@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 TIMESYNCD = Path("/run/systemd/timesync/synchronized")  # systemd-timesyncd makes it when it has set the clock
+HARDWARE_CLOCK = Path("/sys/class/rtc/rtc0")
+BOARD_MODEL = Path("/proc/device-tree/model")
 STEP_S = 1.0  # slewing moves a clock by 0.5 ms a second at most
 SHOWN_S = 600.0  # how long a step is told: times just before it are wrong by it
 _UNSYNCHRONISED = 0x40  # STA_UNSYNC of <sys/timex.h>
@@ -40,6 +42,22 @@ def synchronised(timesyncd: Path = TIMESYNCD) -> bool:
     timex = _Timex(modes=0)  # reads only
     state = adjtimex(ctypes.byref(timex))
     return 0 <= state < _TIME_ERROR and not timex.status & _UNSYNCHRONISED
+
+
+def believable(
+    now: float,
+    released: float,
+    *,
+    synchronised: Callable[[], bool] = synchronised,
+    hardware: Path = HARDWARE_CLOCK,
+    board: Path = BOARD_MODEL,
+) -> bool:
+    """Whether ``now`` (Unix time) may be taken for the time of day.
+
+    It may once a time server has set the clock. Before that a board without a hardware clock has the time at which it
+    was switched off; other machines kept theirs, unless it is before the program itself was ``released``.
+    """
+    return synchronised() or (now >= released and (hardware.exists() or not board.exists()))
 
 
 class ClockWatch:

@@ -60,8 +60,7 @@ class Track:
 
     ``detection`` is how it was seen last and ``seen_at`` when; ``box`` is where it is now, which is expected only
     while it is not ``seen``. ``velocity`` is in pixels of the full frame a second; ``began_at`` and ``seen_at`` are
-    monotonic times in seconds; ``hits`` counts the frames that showed it. One that is not ``confirmed`` may be a part
-    of another object, or a second look at it: some models give two boxes for one body.
+    monotonic times in seconds; ``hits`` counts the frames that showed it.
     """
 
     track_id: int
@@ -72,7 +71,6 @@ class Track:
     velocity: tuple[float, float] = (0.0, 0.0)
     hits: int = 1
     seen: bool = True
-    confirmed: bool = True
 
     @property
     def speed(self) -> float:
@@ -115,7 +113,8 @@ class Alert:
     @property
     def message(self) -> str:
         """One line for a person, in the words of the customer's guide."""
-        return f"{self.threat_level.upper()} threat detected: {', '.join(self.threat_types)}"
+        what = "detected" if self.state == "firing" else "resolved"
+        return f"{self.threat_level.upper()} threat {what}: {', '.join(self.threat_types)}"
 
 
 @dataclass(frozen=True, slots=True)

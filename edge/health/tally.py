@@ -51,8 +51,9 @@ class Tally:
         with self._lock:
             now = self._clock()
             self._newest = result
-            self._alerts += len(result.alerts)
-            self._last_alerts.extendleft(result.alerts)
+            fired = [alert for alert in result.alerts if alert.state == "firing"]
+            self._alerts += len(fired)
+            self._last_alerts.extendleft(fired)
             if result.latency is not None:
                 self._frames += 1
                 self._recent.append((now, result.latency.total, result.latency.inference))

@@ -96,8 +96,8 @@ def detection_result(result: Result, device_id: str, copies: Sequence[Copy] | No
         "timestamp": timestamp,
         "detection_count": len(result.detections),
         "detections": [
-            _detection(seen, relevant, timestamp)
-            for seen, relevant in zip(result.detections, result.crime_relevant, strict=True)
+            _detection(seen, relevant, timestamp) | _followed(result, index)
+            for index, (seen, relevant) in enumerate(zip(result.detections, result.crime_relevant, strict=True))
         ],
         "frame_info": {"width": int(width), "height": int(height), "channels": CHANNELS},
         "camera_id": result.camera_id,
@@ -146,6 +146,19 @@ def _detection(seen: Detection, relevant: bool, timestamp: float) -> dict[str, A
         "is_crime_relevant": bool(relevant),
         "timestamp": timestamp,
     }
+
+
+def _followed(result: Result, index: int) -> dict[str, Any]:
+    """What is known of a detection beyond its frame."""
+    fields: dict[str, Any] = {}
+    track = result.tracks[index] if result.tracks else None
+    if track is not None:
+        fields["track_id"] = track.track_id
+        fields["age_s"] = _number(track.seen_at - track.began_at, TIME_PLACES)
+        fields["speed"] = _number(track.speed)
+    if result.zones and result.zones[index]:
+        fields["zones"] = result.zones[index]
+    return fields
 
 
 def _look(result: Result) -> dict[str, Any]:
