@@ -35,25 +35,10 @@ from edge.wire.framing import Framing
 from edge.wire.messages import AlertsMode, Identity, Terms
 from tests.support import wait_until
 from tests.talking import PlainClient, Talker
+from tests.values import make_alert
 
 IDENTITY = Identity("edge-01", "main")
 PERSON = Detection(0, "person", 0.92, Box(412.0, 133.5, 563.25, 590.0))
-
-
-def make_alert(number: int = 1) -> Alert:
-    return Alert(
-        alert_id=f"alert_{1710000000 + number}",
-        timestamp=1710000000.789 + number,
-        camera_id="main",
-        rule="armed person",
-        threat_level="critical",
-        confidence=0.95,
-        threat_types=("knife", "person"),
-        location=(640, 360),
-        detection_count=2,
-        frame_id=number,
-        event_uid=f"event-{number}",
-    )
 
 
 def make_result(number: int = 1, *alerts: Alert, padding: int = 0) -> Result:

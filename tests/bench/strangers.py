@@ -34,6 +34,7 @@ from edge.security.keys import append_key, read_keys
 from edge.wire.login import Challenge, prove
 from tests.bench.device import IDENTITY, Device, Plan, quantile
 from tests.bench.taps import connect, frame
+from tests.support import wait_until
 
 GOAL_S, GOAL_MB = 0.5, 20.0
 LOOK_S = 1.0 + 0.5  # the server looks at deadlines every second; half of one for the scheduler
@@ -64,6 +65,10 @@ class Strangers:
 
     def here(self) -> int:
         return len(self._here)
+
+    def came(self) -> int:
+        """How many have come, or tried to."""
+        return len(self.lives) + len(self._here) + self.refused
 
     def close(self) -> None:
         self._stopping.set()
@@ -162,10 +167,11 @@ def _read(file: Any) -> dict[str, Any]:
 def measure(plan: Plan, secret: bytes, context: ssl.SSLContext | None, args: argparse.Namespace) -> bool:
     name = "TLS and key" if context is not None else "plain TCP and key"
     with Device(plan) as device:
+        empty = device.ask()["files"]
         quiet = [log_in(device.address, secret, context) for _ in range(50)]
-        before = _settled(device)
+        before = _settled(device, empty)
         strangers = Strangers(device.address, args.again)
-        time.sleep(2.0)
+        wait_until(lambda: strangers.came() >= SILENT + SLOW, 60)
         taken, crowded_out = [], 0
         end = time.monotonic() + args.seconds
         while time.monotonic() < end:
@@ -175,12 +181,11 @@ def measure(plan: Plan, secret: bytes, context: ssl.SSLContext | None, args: arg
             time.sleep(LOGIN_EVERY_S)
         most = device.ask()["rss_mb"]
         strangers.stop()
-        deadline = time.monotonic() + plan.stream.login_s + LOOK_S + 1.0
-        while strangers.here() and time.monotonic() < deadline:
-            time.sleep(0.05)
+        with contextlib.suppress(AssertionError):  # those that are left are counted
+            wait_until(lambda: not strangers.here(), plan.stream.login_s + LOOK_S + 1.0)
         left = strangers.here()
         strangers.close()
-        after = _settled(device)
+        after = _settled(device, empty)
     longest = max(strangers.lives, default=0.0)
     print(f"{name}: {len(strangers.lives)} strangers thrown out, {strangers.refused} refused")
     print(f"  login alone   p50 {quantile(quiet, 0.5) * 1e3:.1f} ms  p99 {quantile(quiet, 0.99) * 1e3:.1f} ms")
@@ -196,9 +201,10 @@ def measure(plan: Plan, secret: bytes, context: ssl.SSLContext | None, args: arg
     return quantile(taken, 0.99) < GOAL_S and on_time and back and same
 
 
-def _settled(device: Device) -> dict[str, Any]:
-    """Its figures when nobody is connected any more."""
-    time.sleep(1.5)
+def _settled(device: Device, files: int) -> dict[str, Any]:
+    """Its figures when nobody is connected any more: it has no more than ``files`` open."""
+    with contextlib.suppress(AssertionError):  # those that are left are counted
+        wait_until(lambda: device.ask()["files"] <= files, 5.0)
     return device.ask("collect")
 
 

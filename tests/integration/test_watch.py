@@ -11,7 +11,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -190,9 +189,12 @@ def test_against_the_device_itself_pictures_come_on_their_own_connection(tmp_pat
         assert types == ["welcome", "hello_ok"]
         wait_until(lambda: served.hub.clients() == 2)
         picture = tmp_path / "frame-000007.jpg"
-        while not picture.exists():  # until its hello has come, too, it would be sent for nothing
-            served.hub.publish_video(make_video(7, 5000))
-            time.sleep(0.02)
+
+        def arrives() -> bool:
+            served.hub.publish_video(make_video(7, 5000))  # for nothing until its hello has come, too
+            return picture.exists()
+
+        wait_until(arrives)
         assert picture.read_bytes() == make_video(7, 5000).jpeg
 
 
