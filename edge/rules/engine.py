@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -202,11 +202,6 @@ class RuleEngine:
     def memories(self, monotonic: float) -> tuple[Memory, ...]:
         """What each rule remembers at the time ``monotonic``, in their order."""
         return tuple(watch.memory(monotonic) for watch in self._watches)
-
-    @property
-    def states(self) -> Mapping[str, RuleState]:
-        """The state of each rule after the last frame, by name."""
-        return {watch.rule.name: watch.state for watch in self._watches}
 
     def _alert(self, rule: Rule, match: Match, now: float, frame_id: int) -> Alert:
         x, y = match.leader.box.centre
