@@ -180,12 +180,18 @@ class Gate:
 
 
 def make_session(
-    sock: socket.socket, hub: Hub, *, framing: Framing = "length", video: bool = False, now: float = 0.0
+    sock: socket.socket,
+    hub: Hub,
+    *,
+    framing: Framing = "length",
+    video: bool = False,
+    now: float = 0.0,
+    outbox: Outbox | None = None,
 ) -> Session:
     """A session of the plain stream on a socket of one's own, with no thread behind it."""
     prepare(sock)
     desk = Desk("unused", lambda _: None)
-    services = Services(hub, Video, None, dict, Answers({}, desk), desk)
+    services = Services(hub, Video, outbox, dict, Answers({}, desk), desk)
     gate = Gate(Terms("test", "none", 4.0), Form(framing, "big", video))
     return Reception(services, Trust(), lambda: None).receive(gate, sock, ("127.0.0.1", 1), now)
 
@@ -220,12 +226,12 @@ def in_thread(work: Callable[[], T]) -> Callable[[], T]:
 class Pair:
     """A session with no thread behind it, and a client at the other end of a real pair of sockets."""
 
-    def __init__(self, framing: Framing = "length") -> None:
+    def __init__(self, framing: Framing = "length", outbox: Outbox | None = None) -> None:
         self.ours, self.theirs = socket.socketpair()
         self.theirs.settimeout(5)
         self.framing, self.now = framing, time.monotonic()
         self.hub = Hub(IDENTITY)
-        self.session: Session = make_session(self.ours, self.hub, framing=framing, now=self.now)
+        self.session: Session = make_session(self.ours, self.hub, framing=framing, now=self.now, outbox=outbox)
         self.session.pump(self.now)
         self.now = time.monotonic()  # later than anything that the session took from the clock itself
         assert self.read()["type"] == "welcome"
