@@ -478,8 +478,19 @@ def test_a_client_that_does_not_read_is_not_waited_for() -> None:
         assert served.hub.clients() == 0
 
 
+@contextlib.contextmanager
+def own_port() -> Iterator[int]:
+    """A port that nobody else gets, also while no server has it: no other program, and no connection to itself."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as a server's own socket: one may listen
+        holder.bind(("127.0.0.1", 0))
+        port: int = holder.getsockname()[1]
+        yield port
+
+
 def test_connecting_while_it_shuts_down_ends_in_a_refusal_or_a_close() -> None:
-    with serving() as served, served.client(receive_buffer=4096):
+    with own_port() as port, serving(Listener(host="127.0.0.1", port=port)) as served:
+        stalled = served.client(receive_buffer=4096)
         for number in range(60):
             served.hub.publish_result(make_result(number, padding=30_000))
         served.server.stop()
@@ -487,6 +498,7 @@ def test_connecting_while_it_shuts_down_ends_in_a_refusal_or_a_close() -> None:
             with contextlib.suppress(ConnectionError), PlainClient(served.server.addresses[0]) as late:
                 late.read_all()
         served.server.close()
+        stalled.close()
 
 
 def test_closing_twice_and_without_a_start_is_harmless() -> None:
