@@ -1,12 +1,15 @@
 """A valid login while strangers sit at the door: 100 that say nothing, 100 that send a byte a second.
 
-    .venv/bin/python -m tests.bench.strangers [--seconds 30] [--again 1.0]
+    .venv/bin/python -m tests.bench.strangers [--seconds 30] [--again 1.0] [--rtt 0.0]
 
 They come from 127.0.0.2 to 127.0.0.201, and each comes again about --again seconds after it was thrown out. First
 against a listener with plain TCP and a key, then one with TLS and a key. A valid client that is crowded out (16 came
 while it was logging in) tries again after up to 0.25 s, as docs/protocol.md says; that counts into its time. Goals: a
 valid login's p99 under 500 ms, every stranger gone by its deadline (stream.login_s and the second between two looks),
 memory back to within 20 MB, no descriptor and no thread left. Exit 1 where one is missed.
+
+--rtt gives the valid client a link with such a round trip, in seconds: it waits so long before its half of the
+handshake and before its hello. Its times are then those of the link and of being crowded out, and have no goal.
 """
 
 from __future__ import annotations
@@ -123,17 +126,19 @@ class Strangers:
                     sock.send(b"\0")
 
 
-def log_in(address: tuple[str, int], secret: bytes, context: ssl.SSLContext | None) -> float:
+def log_in(address: tuple[str, int], secret: bytes, context: ssl.SSLContext | None, rtt: float = 0.0) -> float:
     """Seconds from connect() to hello_ok."""
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
         sock = stack.enter_context(connect(address))
         if context is not None:
+            time.sleep(rtt)
             sock = stack.enter_context(context.wrap_socket(sock))
         file = stack.enter_context(sock.makefile("rb"))
         welcome = _read(file)
         side, listener = "tls" if context is not None else "tcp", welcome["protocol"]["listener"]
         nonce = secrets.token_hex(32)
+        time.sleep(rtt)
         challenge = Challenge(KEY, IDENTITY.device_id, f"{side}:{listener}", welcome["protocol"]["nonce"], nonce)
         auth = {"key_id": KEY, "nonce": nonce, "mac": prove(secret, "client", challenge)}
         sock.sendall(frame({"type": "hello", "protocol": 1, "subscribe": [], "auth": auth}))
@@ -143,13 +148,13 @@ def log_in(address: tuple[str, int], secret: bytes, context: ssl.SSLContext | No
     return time.monotonic() - began
 
 
-def persist(address: tuple[str, int], secret: bytes, context: ssl.SSLContext | None) -> tuple[float, int]:
+def persist(address: tuple[str, int], secret: bytes, context: ssl.SSLContext | None, rtt: float) -> tuple[float, int]:
     """Seconds and attempts until it is logged in."""
     began, attempts = time.monotonic(), 0
     while True:
         attempts += 1
         try:
-            log_in(address, secret, context)
+            log_in(address, secret, context, rtt)
         except OSError:
             time.sleep(random.uniform(0, RETRY_S))
         else:
@@ -175,7 +180,7 @@ def measure(plan: Plan, secret: bytes, context: ssl.SSLContext | None, args: arg
         taken, crowded_out = [], 0
         end = time.monotonic() + args.seconds
         while time.monotonic() < end:
-            took, attempts = persist(device.address, secret, context)
+            took, attempts = persist(device.address, secret, context, args.rtt)
             taken.append(took)
             crowded_out += attempts - 1
             time.sleep(LOGIN_EVERY_S)
@@ -198,7 +203,7 @@ def measure(plan: Plan, secret: bytes, context: ssl.SSLContext | None, args: arg
     same = all(after[key] <= before[key] for key in ("files", "threads"))
     on_time = longest <= plan.stream.login_s + LOOK_S and not left
     back = after["rss_mb"] - before["rss_mb"] <= GOAL_MB
-    return quantile(taken, 0.99) < GOAL_S and on_time and back and same
+    return (args.rtt > 0 or quantile(taken, 0.99) < GOAL_S) and on_time and back and same
 
 
 def _settled(device: Device, files: int) -> dict[str, Any]:
@@ -212,6 +217,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--again", type=float, default=1.0)
+    parser.add_argument("--rtt", type=float, default=0.0)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
