@@ -11,7 +11,7 @@ HOPELESS = ("auth_failed", "auth_required", "unsupported_version")  # trying aga
 NO_WELCOME = "it speaks TLS (then give --ca FILE or --pin SHA256), or has too many clients"
 NO_ROOM = "it may have too many clients"
 ADVICE: dict[Distrust, str] = {
-    "no_tls": "take the port that does, or leave out --ca and --pin",
+    "no_tls": "take the port that does; without --ca and --pin nothing is protected",
     "certificate": "is --ca the file of its authority? Without --device ID the certificate must name the host",
     "pin": "is it another device, or was its certificate made anew? Then give the new one's --pin",
     "device": "give that as --device, or connect to the other one",

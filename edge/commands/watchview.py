@@ -80,7 +80,13 @@ class Screen:
         shown = max(1, min(room, max(FEWEST_ALERTS, len(self.state.alerts)), MOST_ALERTS))  # it grows and never shrinks
         body = Group(table, self._notice(now), self._heading(), self._alerts(now, shown))
         title = Text(f"preact-edge watch {self._address}")
-        return Panel(body, title=title, subtitle="Ctrl-C ends", box=box.ROUNDED, height=len(rows) + shown + 4)
+        return Panel(
+            body,
+            title=title,
+            subtitle=None if self.state.ended else "Ctrl-C ends",
+            box=box.ROUNDED,
+            height=len(rows) + shown + 4,
+        )
 
     def _draw(self, *, urgent: bool) -> None:
         now = time.monotonic()

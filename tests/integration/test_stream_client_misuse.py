@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import stat
 import sys
 import threading
 from collections.abc import Iterator
@@ -91,6 +92,22 @@ def test_two_programs_cannot_keep_their_places_in_one_file(tmp_path: Path) -> No
         ours.save(Cursor("s", 3))
     theirs.path.unlink()
     theirs.save(Cursor("s", 4))  # to remove it is allowed
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_durable_cursor_is_on_the_disk_with_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durable: bool
+) -> None:
+    synced = []
+    really = os.fsync
+
+    def watched(handle: int) -> None:
+        synced.append(stat.S_ISDIR(os.fstat(handle).st_mode))
+        really(handle)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    FileCursor(tmp_path / "cursor", durable=durable).save(Cursor("s", 1))
+    assert synced == ([False, True] if durable else [])
 
 
 def test_a_place_that_cannot_be_kept_is_told_at_the_start_and_the_application_goes_on(tmp_path: Path) -> None:

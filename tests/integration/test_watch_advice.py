@@ -46,7 +46,7 @@ def test_tls_to_a_plain_port_is_said_once_with_the_options(fleet: FleetFiles, op
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
         f"preact-edge: no TLS with 127.0.0.1:{served.port}: what answers there speaks none; "
-        "take the port that does, or leave out --ca and --pin\n"
+        "take the port that does; without --ca and --pin nothing is protected\n"
     )
 
 

@@ -241,7 +241,7 @@ def _prepare(sock: socket.socket) -> None:
 def _no_tls(address: str, error: OSError) -> StreamError:
     if isinstance(error, ssl.SSLError) and error.reason in SPEAKS_NO_TLS:
         what = f"no TLS with {address}: what answers there speaks none"
-        return Untrusted("no_tls", what, "take the port that does, or connect without TLS")
+        return Untrusted("no_tls", what, "take the port that does")
     return StreamError(f"no TLS with {address}: {_reason(error)}")
 
 
