@@ -111,6 +111,16 @@ def serving(
         server.close()
 
 
+@contextlib.contextmanager
+def own_port() -> Iterator[int]:
+    """A port that nobody else gets, also while no server has it: no other program, and no connection to itself."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as a server's own socket: one may listen
+        holder.bind(("127.0.0.1", 0))
+        port: int = holder.getsockname()[1]
+        yield port
+
+
 def stages(served: Served) -> list[str]:
     return [mailbox.stage for mailbox in list(served.hub._mailboxes)]
 

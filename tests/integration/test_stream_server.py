@@ -22,7 +22,7 @@ from edge.stream.server import StreamServer
 from edge.stream.session import STALL_S
 from edge.stream.transport import prepare
 from edge.workers import Worker
-from tests.streaming import IDENTITY, make_alert, make_result, make_session, make_video, nothing_left, serving
+from tests.streaming import IDENTITY, make_alert, make_result, make_session, make_video, nothing_left, own_port, serving
 from tests.support import wait_until
 from tests.talking import PlainClient
 
@@ -44,12 +44,6 @@ def has_ipv6() -> bool:
 
 
 needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 loopback address")
-
-
-def unused_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def start_and_close(*listeners: Listener) -> None:
@@ -444,11 +438,10 @@ def test_a_privileged_port_is_explained() -> None:
 
 def test_a_restart_on_the_same_port_works_at_once() -> None:
     """[EDGE-1-3]"""
-    listener = Listener(host="127.0.0.1", port=unused_port())
-    with serving(listener) as served, served.client() as client:
+    with own_port() as port, serving(Listener(host="127.0.0.1", port=port)) as served, served.client() as client:
         assert client.read()["type"] == "welcome"
         served.server.close()
-        with serving(listener) as again, again.client() as second:
+        with serving(Listener(host="127.0.0.1", port=port)) as again, again.client() as second:
             assert second.read()["type"] == "welcome"
 
 
@@ -476,16 +469,6 @@ def test_a_client_that_does_not_read_is_not_waited_for() -> None:
         served.hub.publish_video(make_video(1, 3_000_000))
         served.server.close()
         assert served.hub.clients() == 0
-
-
-@contextlib.contextmanager
-def own_port() -> Iterator[int]:
-    """A port that nobody else gets, also while no server has it: no other program, and no connection to itself."""
-    with socket.socket() as holder:
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as a server's own socket: one may listen
-        holder.bind(("127.0.0.1", 0))
-        port: int = holder.getsockname()[1]
-        yield port
 
 
 def test_connecting_while_it_shuts_down_ends_in_a_refusal_or_a_close() -> None:
