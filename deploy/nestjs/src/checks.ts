@@ -52,7 +52,10 @@ const TIME: Rule = [isTime, `must be a number of milliseconds above 0 and up to 
 const OF_TIMING: Readonly<Record<string, Rule>> = { connectMs: TIME, idleMs: TIME, pauseMs: TIME };
 
 const OF_FRAMES: Readonly<Record<string, Rule>> = {
-  max_fps: [(value) => typeof value === 'number' && value > 0 && value <= 240, 'must be a number above 0 and up to 240'],
+  max_fps: [
+    (value) => typeof value === 'number' && value > 0 && value <= 240,
+    'must be a number above 0 and up to 240',
+  ],
   quality: [whole(10, 100), 'must be a whole number from 10 to 100'],
   annotated: FLAG,
 };
@@ -67,7 +70,8 @@ export function checkDevice(options: DeviceOptions): void {
   checkGroup(of, 'frames', options.frames, OF_FRAMES);
   if (tls !== undefined) checkTls(`${of}\`tls`, tls);
   if (auth !== undefined) checkLogin(of, auth);
-  if (plain && !incoming && auth) throw new EdgeError(`${of}\`plain\` sends no byte, and \`auth\` is a login: choose one`);
+  if (plain && !incoming && auth)
+    throw new EdgeError(`${of}\`plain\` sends no byte, and \`auth\` is a login: choose one`);
   if (start === 'last_ack' && consumer === undefined) {
     throw new EdgeError(`${of}\`start\` "last_ack" needs a \`consumer\`, whose acknowledgement is meant`);
   }
@@ -86,7 +90,8 @@ export function checkFleet({ devices = [], defaults, gateway, cursors, giveUp }:
   const seen = new Set<string>();
   for (const device of devices.map((own) => ({ ...defaults, ...own }))) {
     checkDevice(device);
-    if (seen.has(device.deviceId)) throw new EdgeError(`device "${device.deviceId}" is in \`devices\` twice: once is enough`);
+    if (seen.has(device.deviceId))
+      throw new EdgeError(`device "${device.deviceId}" is in \`devices\` twice: once is enough`);
     seen.add(device.deviceId);
     if (device.incoming && !gateway) throw new EdgeError(`device "${device.deviceId}" needs a gateway to come in by`);
   }

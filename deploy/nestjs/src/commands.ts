@@ -4,7 +4,10 @@ import type { Alert, Health, ThreatLevel } from './messages';
 export interface Commands {
   get_status: { args: NoArgs; result: DeviceReport };
   get_config: { args: NoArgs; result: { config: object; changed: Record<string, unknown>; changeable: string[] } };
-  set_config: { args: { values: Record<string, unknown> }; result: { changed: Record<string, unknown>; warnings: string[] } };
+  set_config: {
+    args: { values: Record<string, unknown> };
+    result: { changed: Record<string, unknown>; warnings: string[] };
+  };
   reset_config: { args: NoArgs; result: object };
   snapshot: { args: { annotated?: boolean; quality?: number; max_width?: number }; result: Snapshot };
   get_alerts: { args: { after?: number; limit?: number }; result: AlertPage };

@@ -28,8 +28,8 @@ export class MemoryCursorStore implements CursorStore {
 }
 
 /**
- * The cursor that is kept for this device; EdgeError when there is no answer in `boundMs`, or it is no cursor: beginning
- * anew in silence would lose alerts.
+ * The cursor that is kept for this device; EdgeError when there is no answer in `boundMs` milliseconds, or it is no
+ * cursor: beginning anew in silence would lose alerts.
  */
 export async function loadCursor(store: CursorStore, deviceId: string, boundMs: number): Promise<Cursor | undefined> {
   const answered = new AbortController();

@@ -45,13 +45,14 @@ const MEANINGS: Readonly<Record<string, string>> = {
 const ALERTS: Readonly<Record<string, string>> = {
   ACCESS_DENIED: 'it refuses our certificate: its log says why',
   BAD_CERTIFICATE: 'it refuses our certificate, which is not valid yet or is damaged: its log says why',
-  CERTIFICATE_EXPIRED: "it says that our certificate has expired: renew it and give the new one as `cert`",
+  CERTIFICATE_EXPIRED: 'it says that our certificate has expired: renew it and give the new one as `cert`',
   CERTIFICATE_REQUIRED: 'it asks for a certificate: give `cert` and `key`',
   CERTIFICATE_REVOKED: 'it says that our certificate was revoked: make a new one and give it as `cert`',
   CERTIFICATE_UNKNOWN: 'it refuses our certificate: its log says why',
   HANDSHAKE_FAILURE: 'it finds no way of TLS that both sides know: update the older side',
   PROTOCOL_VERSION: 'it speaks no TLS 1.3: update it',
-  UNKNOWN_CA: 'it does not know the authority of our certificate: take one that was signed by the authority in its `ca`',
+  UNKNOWN_CA:
+    'it does not know the authority of our certificate: take one that was signed by the authority in its `ca`',
   UNSUPPORTED_CERTIFICATE: 'it refuses our certificate: its log says why',
 };
 

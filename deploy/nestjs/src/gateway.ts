@@ -109,7 +109,9 @@ export class Gateway {
     socket.on('error', () => undefined); // told by whoever reads it
     const deviceId = deviceOf(socket.getPeerCertificate().subjectaltname);
     if (deviceId === undefined || !this.owner.knows(deviceId)) {
-      this.owner.refused(`a connection from ${socket.remoteAddress}: ${deviceId ?? 'no device'} is not among the devices`);
+      this.owner.refused(
+        `a connection from ${socket.remoteAddress}: ${deviceId ?? 'no device'} is not among the devices`,
+      );
       socket.destroy();
       return;
     }

@@ -123,7 +123,9 @@ export class AlertLane {
   private async handle({ alert, give, cursor }: Item): Promise<boolean> {
     if (alert && give && !(await this.give(alert))) return false;
     if (!cursor) return true;
-    const saved = await this.until('the cursor was not saved', 'the cursor store has not answered', () => this.work.save(cursor));
+    const saved = await this.until('the cursor was not saved', 'the cursor store has not answered', () =>
+      this.work.save(cursor),
+    );
     if (saved) this.work.moved(cursor);
     return saved;
   }

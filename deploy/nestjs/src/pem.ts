@@ -32,7 +32,9 @@ export function checkTls(of: string, options: TlsOptions, needed: readonly Name[
     throw new EdgeError(`${of}\` needs either \`ca\` or \`fingerprint\``);
   }
   if ((cert === undefined) !== (key === undefined)) {
-    throw new EdgeError(`${dot}${cert === undefined ? 'key' : 'cert'}\` needs \`${cert === undefined ? 'cert' : 'key'}\` beside it`);
+    throw new EdgeError(
+      `${dot}${cert === undefined ? 'key' : 'cert'}\` needs \`${cert === undefined ? 'cert' : 'key'}\` beside it`,
+    );
   }
   if (fingerprint !== undefined) checkFingerprint(dot, fingerprint);
   for (const [name, value] of Object.entries({ ca, cert, key, crl })) {
@@ -51,7 +53,8 @@ function checkFingerprint(dot: string, fingerprint: unknown): void {
 /** A path, an empty file and text that is no PEM are what it usually is instead. */
 function checkPem(named: string, name: Name, value: unknown): void {
   for (const one of Array.isArray(value) && (name === 'ca' || name === 'crl') ? value : [value]) {
-    if (typeof one !== 'string' && !Buffer.isBuffer(one)) throw new EdgeError(`${named} must be PEM, as text or Buffer`);
+    if (typeof one !== 'string' && !Buffer.isBuffer(one))
+      throw new EdgeError(`${named} must be PEM, as text or Buffer`);
     const text = one.toString();
     if (text.includes('\\n')) throw new EdgeError(`${named} holds "\\n" as two characters: make them ends of lines`);
     if (LABELS[name].test(text)) continue;

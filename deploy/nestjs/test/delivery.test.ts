@@ -174,30 +174,6 @@ test('a cursor store that fails: no connection before it loads, no further alert
   assert.match(inspect(client.of('warning')), /the cursor was not saved: the database is away/);
 });
 
-test('a cursor that the store does not give, or not as it was saved, is no reason to begin anew in silence', async () => {
-  const server = await scripted();
-  const never = (): Promise<undefined> => new Promise(() => undefined);
-  const save = (): void => undefined;
-  for (const [load, reason] of [
-    [never, /cursor of edge-01 could not be loaded: no answer in 0.1 s/],
-    [() => ({ stream: 'stream-1', seq: '42' }), /`seq` must be the number that was saved, and is a string/],
-    [() => ({ stream: 'stream-1', seq: -1 }), /`seq` must be/],
-    [() => ({ seq: 4 }), /`stream` must be the text that was saved/],
-  ] as Array<[CursorStore['load'], RegExp]>) {
-    const client = new Client(server, { load, save }, { timing: { connectMs: 100 } });
-    assert.match(await client.lost(), reason);
-    await client.edge.stop();
-  }
-  assert.equal(server.connections, 0);
-  server.store();
-  const row = { device: 'edge-01', stream: 'stream-1', seq: 0, updated: new Date() };
-  const known = await new Client(server, { load: () => row, save }).connected();
-  await waitUntil(() => known.given.length === 1, 'the missed one');
-  const fresh = await new Client(server, { load: async () => null, save }, { start: 'oldest' }).connected();
-  await waitUntil(() => fresh.given.length === 1, 'all');
-  assert.deepEqual(fresh.of('reset'), []);
-});
-
 test('a handler that is far behind: reading pauses, hangs up at its bound, and resumes with nothing lost', async () => {
   const server = await scripted();
   let release = (): void => undefined;
@@ -228,7 +204,12 @@ test('a handler that is far behind: reading pauses, hangs up at its bound, and r
 
 test('a handler that is a little behind makes pauses and keeps the connection', async () => {
   const server = await scripted();
-  const client = new Client(server, undefined, { alertQueue: 4, timing: { pauseMs: 60_000 } }, { alert: () => sleep(2) });
+  const client = new Client(
+    server,
+    undefined,
+    { alertQueue: 4, timing: { pauseMs: 60_000 } },
+    { alert: () => sleep(2) },
+  );
   await client.connected();
   const done = new Promise<void>((resolve) => {
     const store = client.store as MemoryCursorStore;

@@ -15,9 +15,15 @@ test('a backend that is closed in the middle of everything ends by itself, and r
   child.stdout.on('data', (text: Buffer) => (out += text.toString()));
   child.stderr.on('data', (text: Buffer) => (err += text.toString()));
   const end = new Promise<unknown[]>((resolve) => child.once('close', (...how) => resolve(how)));
-  await waitUntil(() => [...server.sessions].filter((session) => session.greeted).length === 2, () => `both: ${err}`);
+  await waitUntil(
+    () => [...server.sessions].filter((session) => session.greeted).length === 2,
+    () => `both: ${err}`,
+  );
   server.raise();
-  await waitUntil(() => out.includes('warning') && out.includes('alert') && out.includes('lost'), () => `it works: ${out}`);
+  await waitUntil(
+    () => out.includes('warning') && out.includes('alert') && out.includes('lost'),
+    () => `it works: ${out}`,
+  );
   child.stdin.end();
   assert.deepEqual(await end, [0, null], err);
   assert.match(out, /stopped/);

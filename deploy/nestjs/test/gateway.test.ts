@@ -71,7 +71,7 @@ describe('a gateway', NEEDS_PROGRAM, () => {
     return streams;
   }
 
-  test('alerts, pictures and commands of a device that connects by itself; a restarted backend goes on where it was', async () => {
+  test('alerts, pictures and commands of a device that connects by itself; a new backend goes on there', async () => {
     const port = await freePort();
     const given: Alert[] = [];
     const frames: VideoFrame[] = [];

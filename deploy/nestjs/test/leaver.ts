@@ -23,7 +23,10 @@ class LeaverController {
 
   @EventPattern('alert')
   async alert(@Payload() _alert: Alert): Promise<void> {
-    this.streams.device('edge-02')?.command('explain', {}).catch(() => console.log('refused'));
+    this.streams
+      .device('edge-02')
+      ?.command('explain', {})
+      .catch(() => console.log('refused'));
     console.log('alert');
     throw new Error('the database is away');
   }

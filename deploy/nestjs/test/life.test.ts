@@ -3,7 +3,7 @@ import { afterEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 
-import { CommandError, EdgeError, MemoryCursorStore } from '../src';
+import { CommandError, type CursorStore, EdgeError, MemoryCursorStore } from '../src';
 import { Client, closeAll, scripted } from './client';
 import { makeAlert, makeResult } from './scripted';
 import { waitUntil } from './support';
@@ -125,15 +125,37 @@ test('a gap and a reset are told, and it goes on from there', async () => {
   server.store();
   const client = await new Client(server, store).connected();
   await waitUntil(() => client.given.length === 1, 'the oldest');
-  assert.deepEqual(client.of('gap'), [
-    { deviceId: 'edge-01', event: 'gap', stream: 'stream-1', missed: 5, from: 11 },
-  ]);
+  assert.deepEqual(client.of('gap'), [{ deviceId: 'edge-01', event: 'gap', stream: 'stream-1', missed: 5, from: 11 }]);
   Object.assign(server, { stream: 'stream-2', oldest: 1, alerts: [] });
   server.store({ event_uid: 'another' });
   server.hangUp();
   await waitUntil(() => client.given.length === 2, 'the new stream');
   assert.deepEqual(client.of('reset'), [{ deviceId: 'edge-01', event: 'reset', stream: 'stream-2', from: 1 }]);
   await waitUntil(() => store.load('edge-01')?.stream === 'stream-2', 'the cursor');
+});
+
+test('a cursor that does not come, or not as it was saved, is no reason to begin anew in silence', async () => {
+  const server = await scripted();
+  const never = (): Promise<undefined> => new Promise(() => undefined);
+  const save = (): void => undefined;
+  for (const [load, reason] of [
+    [never, /cursor of edge-01 could not be loaded: no answer in 0.1 s/],
+    [() => ({ stream: 'stream-1', seq: '42' }), /`seq` must be the number that was saved, and is a string/],
+    [() => ({ stream: 'stream-1', seq: -1 }), /`seq` must be/],
+    [() => ({ seq: 4 }), /`stream` must be the text that was saved/],
+  ] as Array<[CursorStore['load'], RegExp]>) {
+    const client = new Client(server, { load, save }, { timing: { connectMs: 100 } });
+    assert.match(await client.lost(), reason);
+    await client.edge.stop();
+  }
+  assert.equal(server.connections, 0);
+  server.store();
+  const row = { device: 'edge-01', stream: 'stream-1', seq: 0, updated: new Date() };
+  const known = await new Client(server, { load: () => row, save }).connected();
+  await waitUntil(() => known.given.length === 1, 'the missed one');
+  const fresh = await new Client(server, { load: async () => null, save }, { start: 'oldest' }).connected();
+  await waitUntil(() => fresh.given.length === 1, 'all');
+  assert.deepEqual(fresh.of('reset'), []);
 });
 
 test('a jump hangs up and is resumed', async () => {

@@ -69,7 +69,10 @@ for (const [wrong, reason] of WRONG) {
 }
 
 for (const [wrong, reason] of [
-  [{ devices: [{ deviceId: 'edge-01' }, { deviceId: 'edge-02' }, { deviceId: 'edge-01' }] }, /device "edge-01" is in `devices` twice/],
+  [
+    { devices: [{ deviceId: 'edge-01' }, { deviceId: 'edge-02' }, { deviceId: 'edge-01' }] },
+    /device "edge-01" is in `devices` twice/,
+  ],
   [{ devices: { deviceId: 'edge-01' } }, /`devices` must be a list/],
   [{ cursors: {} }, /`cursors` must have the methods load and save/],
   [{ giveUp: true }, /`giveUp` must be a function/],
@@ -77,7 +80,10 @@ for (const [wrong, reason] of [
   [{ gateway: { port: -1 } }, /gateway: `port` must be/],
   [{ gateway: { port: 8443, host: 'a:1' } }, /gateway: `host` must be/],
   [{ gateway: { port: 8443 } }, /gateway: `ca` is missing/],
-  [{ gateway: { port: 8443, ca: 'ca.pem', cert: 'x', key: 'y' } }, /gateway: `ca` must be certificates in PEM: give what is/],
+  [
+    { gateway: { port: 8443, ca: 'ca.pem', cert: 'x', key: 'y' } },
+    /gateway: `ca` must be certificates in PEM: give what is/,
+  ],
   [{ onAlert: 'x' }, /`onAlert` must be a function/],
 ] as Array<[object, RegExp]>) {
   test(`refused at once for all: ${inspect(wrong, { breakLength: Infinity }).slice(0, 70)}`, () => {

@@ -1,4 +1,4 @@
-/** The package as its user has it: what is in it, what README.md shows, and types for all that docs/protocol.md shows. */
+/** The package as its user has it: what is in it, what README.md shows, types for what docs/protocol.md shows. */
 import { strict as assert } from 'node:assert';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -44,7 +44,10 @@ test('every block of README.md compiles with its tsconfig', () => {
   );
   assert.ok(Object.keys(files).length >= 3);
   assert.equal(compile(files), '');
-  assert.match(compile({ 'wrong.ts': "import { EdgeTransport } from 'preact-edge-nestjs';\nEdgeTransport.begin();\n" }), /begin/);
+  assert.match(
+    compile({ 'wrong.ts': "import { EdgeTransport } from 'preact-edge-nestjs';\nEdgeTransport.begin();\n" }),
+    /begin/,
+  );
 });
 
 interface Shown {
@@ -59,11 +62,15 @@ interface Shown {
 function typed(messages: Shown[]): string {
   const lines = messages.map((message, index) => {
     const before = messages[index - 1];
-    const asked = message.type === 'command_result' && message.ok && before?.type === 'command' ? before.cmd : undefined;
+    const asked =
+      message.type === 'command_result' && message.ok && before?.type === 'command' ? before.cmd : undefined;
     const { type, value } = typeOf(message, asked);
     return `export const shown${index}: ${type} = ${JSON.stringify(value)};`;
   });
-  return [`import type { ClientMessage, Commands, ServerMessage, VideoFrame } from 'preact-edge-nestjs';`, ...lines].join('\n');
+  return [
+    `import type { ClientMessage, Commands, ServerMessage, VideoFrame } from 'preact-edge-nestjs';`,
+    ...lines,
+  ].join('\n');
 }
 
 function typeOf(message: Shown, asked: string | undefined): { type: string; value: unknown } {
@@ -78,7 +85,8 @@ test('every message that docs/protocol.md shows has its type', () => {
     .map((text) => JSON.parse(text) as Shown)
     .filter((message) => typeof message.type === 'string');
   const kinds = new Set(shown.map(({ type }) => type));
-  for (const type of ['welcome', 'alert', 'hello_ok', 'command_result', 'hello', 'ack']) assert.ok(kinds.has(type), type);
+  for (const type of ['welcome', 'alert', 'hello_ok', 'command_result', 'hello', 'ack'])
+    assert.ok(kinds.has(type), type);
   assert.equal(compile({ 'shown.ts': typed(shown) }), '');
   assert.match(compile({ 'shown.ts': typed([{ type: 'ack', later: 1 } as Shown]) }), /later|stream/);
 });

@@ -25,7 +25,9 @@ export async function freePort(): Promise<number> {
 
 /** Rules that fire for frames of the drawn scene with a person in it, up to `perSecond` times: each once a second. */
 export function busyRule(perSecond: number): string {
-  const rules = Array.from({ length: perSecond }, (_, index) => `
+  const rules = Array.from(
+    { length: perSecond },
+    (_, index) => `
 [[alerts.rules]]
 name = "anybody — quién ${index + 1}"
 level = "high"
@@ -33,7 +35,8 @@ all = ["person"]
 hold_hits = 1
 hold_frames = 1
 cooldown_s = 1.0
-`);
+`,
+  );
   return rules.join('');
 }
 

@@ -227,7 +227,10 @@ for (const [error, meaning] of [
   [{ code: 'ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED' }, /our certificate has expired: renew it/],
   [{ code: 'ERR_SSL_SSL/TLS_ALERT_CERTIFICATE_EXPIRED' }, /our certificate has expired: renew it/], // OpenSSL 3.5
   [{ code: 'ERR_SSL_TLSV1_ALERT_INTERNAL_ERROR' }, /it ended TLS with "internal error": its log says why/],
-  [{ code: 'ECONNREFUSED', message: '' }, /nothing listens there: is the device up, and the port right\? \(ECONNREFUSED\)/],
+  [
+    { code: 'ECONNREFUSED', message: '' },
+    /nothing listens there: is the device up, and the port right\? \(ECONNREFUSED\)/,
+  ],
   [new Error('80AC:error:0A000126:SSL routines:f:unexpected eof:../x.c:1:\n'), /^TLS failed with "unexpected eof"$/],
   [new Error('error:0A000126:SSL routines::unexpected eof'), /^TLS failed with "unexpected eof"$/],
   [new Error('two\nlines '), /^two lines$/],

@@ -13,7 +13,11 @@ export function vectors(name: string): any {
 }
 
 /** Returns as soon as `predicate` holds; fails when that takes too long. */
-export async function waitUntil(predicate: () => unknown, what: string | (() => string), timeoutMs = 60_000): Promise<void> {
+export async function waitUntil(
+  predicate: () => unknown,
+  what: string | (() => string),
+  timeoutMs = 60_000,
+): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (!predicate()) {
     const late = (): string => `still not so after ${timeoutMs / 1_000} s: ${typeof what === 'string' ? what : what()}`;

@@ -109,7 +109,10 @@ describe('TLS', NEEDS_PROGRAM, () => {
       [{}, /`tls` needs either `ca` or `fingerprint`/],
       [{ ca, fingerprint: 'ab'.repeat(32) }, /`tls` needs either `ca` or `fingerprint`/],
       [{ fingerprint: 'ab' }, /`tls.fingerprint` must be a SHA-256 in hexadecimal/],
-      [{ ca: '/etc/preact-edge/ca.pem' }, /`tls.ca` must be certificates in PEM: give what is in the file, not its path/],
+      [
+        { ca: '/etc/preact-edge/ca.pem' },
+        /`tls.ca` must be certificates in PEM: give what is in the file, not its path/,
+      ],
       [{ ca: Buffer.alloc(0) }, /`tls.ca` is empty/],
       [{ ca: '' }, /`tls.ca` is empty/],
       [{ ca: [] }, /`tls.ca` is empty/],
@@ -136,7 +139,12 @@ describe('TLS', NEEDS_PROGRAM, () => {
         return true;
       });
     }
-    const bundle = { ca: [ca + fleet.read('elsewhere/ca.pem'), Buffer.from(ca)], cert, key, crl: fleet.read('crl.pem') };
+    const bundle = {
+      ca: [ca + fleet.read('elsewhere/ca.pem'), Buffer.from(ca)],
+      cert,
+      key,
+      crl: fleet.read('crl.pem'),
+    };
     new Client({ port: 1 } as never, undefined, { tls: bundle });
   });
 });
