@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from edge.capture.camera import CaptureLoop
 from edge.capture.source import Source, open_source
 from edge.clock import ClockWatch, believable
-from edge.config import DEFAULT_RULES, Config
+from edge.config import Config
 from edge.controls.controls import Controls
 from edge.controls.settings import KeptSettings, kept_settings
 from edge.errors import StateError, WorkerDied
@@ -27,7 +27,6 @@ from edge.inference.detector import Detector, open_detector
 from edge.life import Life
 from edge.outbox.outbox import Outbox
 from edge.pipeline import Pipeline, view_of
-from edge.rules.checks import unknown_classes
 from edge.rules.inheritance import open_events
 from edge.security.peers import RELEASED_AT
 from edge.storage import device_id, state_dir
@@ -180,12 +179,6 @@ class App:
         self.detector = open_detector(spec, self.config.detector)
         self._opened.callback(self.detector.close)
         logger.info("model %s", self.detector.description)
-        rules = self.config.alerts.rules
-        if not rules:
-            logger.warning("alerts.rules is empty: nothing will ever raise an alert")
-        level = logging.INFO if rules == DEFAULT_RULES else logging.WARNING
-        for line in unknown_classes(rules, self.detector.class_names.values()):
-            logger.log(level, "%s", line)
 
     def _open_source(self, slot: Latest[Frame]) -> CaptureLoop:
         source = self.source = open_source(self.config.camera, self.detector.lores_size)

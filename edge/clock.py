@@ -32,7 +32,10 @@ class _Timex(ctypes.Structure):
 
 
 def synchronised(timesyncd: Path = TIMESYNCD) -> bool:
-    """Whether the wall clock follows a time server; False where that cannot be known (adjtimex(2))."""
+    """Whether the wall clock follows a time server; False where that cannot be known (adjtimex(2)).
+
+    A sandbox may forbid to ask the kernel; then only systemd-timesyncd's file counts.
+    """
     if timesyncd.exists():
         return True
     try:

@@ -35,25 +35,10 @@ from edge.wire.framing import Framing
 from edge.wire.messages import AlertsMode, Identity, Terms
 from tests.support import wait_until
 from tests.talking import PlainClient, Talker
+from tests.values import make_alert
 
 IDENTITY = Identity("edge-01", "main")
 PERSON = Detection(0, "person", 0.92, Box(412.0, 133.5, 563.25, 590.0))
-
-
-def make_alert(number: int = 1) -> Alert:
-    return Alert(
-        alert_id=f"alert_{1710000000 + number}",
-        timestamp=1710000000.789 + number,
-        camera_id="main",
-        rule="armed person",
-        threat_level="critical",
-        confidence=0.95,
-        threat_types=("knife", "person"),
-        location=(640, 360),
-        detection_count=2,
-        frame_id=number,
-        event_uid=f"event-{number}",
-    )
 
 
 def make_result(number: int = 1, *alerts: Alert, padding: int = 0) -> Result:
@@ -126,6 +111,16 @@ def serving(
         server.close()
 
 
+@contextlib.contextmanager
+def own_port() -> Iterator[int]:
+    """A port that nobody else gets, also while no server has it: no other program, and no connection to itself."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as a server's own socket: one may listen
+        holder.bind(("127.0.0.1", 0))
+        port: int = holder.getsockname()[1]
+        yield port
+
+
 def stages(served: Served) -> list[str]:
     return [mailbox.stage for mailbox in list(served.hub._mailboxes)]
 
@@ -195,12 +190,18 @@ class Gate:
 
 
 def make_session(
-    sock: socket.socket, hub: Hub, *, framing: Framing = "length", video: bool = False, now: float = 0.0
+    sock: socket.socket,
+    hub: Hub,
+    *,
+    framing: Framing = "length",
+    video: bool = False,
+    now: float = 0.0,
+    outbox: Outbox | None = None,
 ) -> Session:
     """A session of the plain stream on a socket of one's own, with no thread behind it."""
     prepare(sock)
     desk = Desk("unused", lambda _: None)
-    services = Services(hub, Video, None, dict, Answers({}, desk), desk)
+    services = Services(hub, Video, outbox, dict, Answers({}, desk), desk)
     gate = Gate(Terms("test", "none", 4.0), Form(framing, "big", video))
     return Reception(services, Trust(), lambda: None).receive(gate, sock, ("127.0.0.1", 1), now)
 
@@ -235,12 +236,12 @@ def in_thread(work: Callable[[], T]) -> Callable[[], T]:
 class Pair:
     """A session with no thread behind it, and a client at the other end of a real pair of sockets."""
 
-    def __init__(self, framing: Framing = "length") -> None:
+    def __init__(self, framing: Framing = "length", outbox: Outbox | None = None) -> None:
         self.ours, self.theirs = socket.socketpair()
         self.theirs.settimeout(5)
         self.framing, self.now = framing, time.monotonic()
         self.hub = Hub(IDENTITY)
-        self.session: Session = make_session(self.ours, self.hub, framing=framing, now=self.now)
+        self.session: Session = make_session(self.ours, self.hub, framing=framing, now=self.now, outbox=outbox)
         self.session.pump(self.now)
         self.now = time.monotonic()  # later than anything that the session took from the clock itself
         assert self.read()["type"] == "welcome"

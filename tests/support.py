@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -23,6 +21,8 @@ def wait_until(predicate: Callable[[], object], timeout: float = 10.0) -> None:
 
 def shared_assets() -> Path:
     """The folder with public models and media beside a checkout; without it the test is skipped, in CI it fails."""
+    import pytest  # here: benches wait, too, and are not to measure its memory
+
     folder = ROOT.parent / "shared" / "assets"
     if not folder.is_dir():
         missing = "needs the public test assets in ../shared/assets, which this checkout does not have"

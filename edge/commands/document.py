@@ -23,6 +23,9 @@ over the one before:
 3. `--set group.key=value`, for example `--set camera.fps=10` or `--set listeners.0.port=9000`;
 4. the short options of `run` (`--source`, `--model`, `--labels`, `--listen`, `--framing`, `--video`, `--unpaced`).
 
+What a client changed with the command `set_config` wins over all of these, also after a restart, until `reset_config`;
+the log at every start and `preact-edge check` name it. Its values have the same bounds as those of the file.
+
 An unknown key or a wrong value is an error (exit code 2) that names the file, variable or option, the key and what is
 allowed. `preact-edge check -c FILE` says whether the device can run with it. Three variables are no settings:
 `PREACT_EDGE_CONFIG`; `PREACT_EDGE_MODEL_MIRROR`, where `models pull` looks; and `PREACT_EDGE_PYTHON`, with which

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge.commands import common
 from edge.outbox import copies
-from edge.storage import prepare, state_dir
+from edge.storage import state_dir
 
 
 def run(args: argparse.Namespace) -> int:
@@ -45,7 +45,6 @@ def _show(summary: copies.Summary) -> int:
 
 
 def _restore(folder: Path, file: Path) -> None:
-    prepare(folder)
     aside = copies.restore(folder, file)
     if aside is not None:
         print(f"{aside}: what was there before")

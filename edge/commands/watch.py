@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
+from edge.commands.watchadvice import advised, is_hopeless
 from edge.commands.watchlines import JsonLines, PlainLines
-from edge.errors import ConfigError, StateError, StreamError
+from edge.errors import ConfigError, SecurityError, StateError, StreamError
 from edge.storage import write_atomic
 from edge.stream.address import DEFAULT_PORT, show, split_address
-from edge.stream.client import Event, Login, Lost, Message, Refused, Subscriber, Tls, Untrusted, VideoFrame
+from edge.stream.client import Event, Login, Lost, Message, Subscriber, Tls, VideoFrame
 from edge.stream.client.messages import KINDS, FromDevice, decode
 
 TICK_S = 0.25
-HOPELESS = ("auth_failed", "auth_required", "unsupported_version")  # trying again would only be refused again
 
 
 class View(Protocol):
@@ -48,7 +48,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         with contextlib.ExitStack() as stack:
             view = _open_view(args, client, stack)
-            follow(_patient(client, args.timeout, view.tick), view, args.count, args.frames)
+            events = _patient(client, args.timeout, view.tick, encrypted=bool(args.pin or args.ca))
+            follow(events, view, args.count, args.frames)
     except KeyboardInterrupt:
         pass
     finally:
@@ -57,14 +58,17 @@ def run(args: argparse.Namespace) -> int:
 
 
 def follow(events: Iterable[Event], view: View, count: int | None, frames: Path | None) -> None:
-    """Show events until ``count`` messages were seen; pictures are kept in ``frames``."""
+    """Show events until ``count`` messages were seen; pictures are kept in ``frames``.
+
+    Raises StreamError, which is shown once, when trying again is hopeless.
+    """
     messages = 0
     for event in events:
+        if isinstance(event, Lost) and is_hopeless(event):
+            raise StreamError(event.reason) from event.error
         if isinstance(event, Message) and event.type in KINDS:
             decode(event)  # a message of a known type that is given raw has wrong fields: it says which
         view.show(event)
-        if isinstance(event, Lost) and event.error is not None and _is_hopeless(event.error):
-            raise event.error
         if frames is not None and isinstance(event, VideoFrame):
             _save(frames, event)
         messages += isinstance(event, (FromDevice, Message))
@@ -72,12 +76,16 @@ def follow(events: Iterable[Event], view: View, count: int | None, frames: Path 
             return
 
 
-def _patient(client: Subscriber, patience: float | None, tick: Callable[[], None]) -> Iterator[Event]:
-    """The client's events; StreamError when no message came for ``patience`` seconds."""
+def _patient(
+    client: Subscriber, patience: float | None, tick: Callable[[], None], *, encrypted: bool
+) -> Iterator[Event]:
+    """The client's events, with advice; StreamError when no message came for ``patience`` seconds."""
     heard_at, reason = time.monotonic(), "nothing came"
     while not client.closed:
         left = TICK_S if patience is None else min(TICK_S, heard_at + patience - time.monotonic())
         event = client.take(max(0.0, left))
+        if isinstance(event, Lost):
+            event = advised(event, encrypted=encrypted)
         if isinstance(event, (FromDevice, Message)):
             heard_at = time.monotonic()
         elif isinstance(event, Lost):
@@ -91,30 +99,33 @@ def _patient(client: Subscriber, patience: float | None, tick: Callable[[], None
             tick()
 
 
-def _is_hopeless(error: StreamError) -> bool:
-    return isinstance(error, Untrusted) or (isinstance(error, Refused) and error.code in HOPELESS)
-
-
 def _tls(args: argparse.Namespace) -> Tls | None:
     if not (args.pin or args.ca):
         if args.cert or args.key or args.device:
             raise ConfigError("--cert, --key and --device are for TLS: give --ca or --pin too")
         return None
-    return Tls(args.pin or "", args.ca or "", args.device or "", args.cert or "", args.key or "")
+    if args.pin and args.ca:
+        raise ConfigError("--pin and --ca: give one of them")
+    if args.key and not args.cert:
+        raise ConfigError("--key: give its certificate too, with --cert FILE")
+    if args.device and args.pin:
+        raise ConfigError("--device is for --ca: a --pin names one certificate already")
+    try:
+        return Tls(args.pin or "", args.ca or "", args.device or "", args.cert or "", args.key or "")
+    except ConfigError as error:
+        raise ConfigError(f"--pin: {error}") from error
 
 
 def _login(args: argparse.Namespace) -> Login | None:
     if args.login is None:
         return None
-    from edge.security.keys import LoginKeys
-
     path, _, key_id = args.login.rpartition(":")
     if not path or not key_id:
         raise ConfigError(f"--login {args.login}: write KEYFILE:KEY_ID")
-    key = LoginKeys(path).get(key_id)
-    if key is None:
-        raise ConfigError(f"--login {args.login}: the file has no key of that name")
-    return Login(key_id, key.secret, allow_plain=args.plain_login)
+    try:
+        return Login.from_file(path, key_id, allow_plain=args.plain_login)
+    except SecurityError as error:
+        raise ConfigError(f"--login: {error}") from error
 
 
 def _open_view(args: argparse.Namespace, client: Subscriber, stack: contextlib.ExitStack) -> View:

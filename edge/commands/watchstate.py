@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from edge.stream.client import (
-    Alert,
-    Connected,
-    DetectionResult,
-    ErrorMessage,
-    Event,
-    FramesLost,
-    Gap,
-    Goodbye,
-    Health,
-    HelloOk,
-    Lost,
-    Reset,
-    VideoFrame,
-    Welcome,
-)
-from edge.stream.client.messages import Component, printable
+from edge.stream.client import messages
+from edge.stream.client.refusals import printable
 
 KEPT_ALERTS = 50
 SECONDS = 60  # of rates and latencies that are kept, one value each
 RATE_S = 5  # over which frames a second are counted
+ANOTHER = "another device answers"  # says more than that its alerts have other numbers
 NOTICE_S = 20.0  # a notice stays so long
 
 
@@ -35,7 +21,7 @@ NOTICE_S = 20.0  # a notice stays so long
 class SeenAlert:
     """An alert and the monotonic time when it happened, by its own age where it told one."""
 
-    alert: Alert
+    alert: messages.Alert
     happened_at: float
 
 
@@ -77,15 +63,18 @@ class DeviceState:
     """
 
     def __init__(self) -> None:
-        self.connected: Connected | None = None
+        self.connected: messages.Connected | None = None
         self.connected_at = 0.0
-        self.lost: Lost | None = None
+        self.lost: messages.Lost | None = None  # until the device has said its welcome again
         self.lost_at = 0.0
-        self.welcome: Welcome | None = None
-        self.session: HelloOk | None = None
-        self.result: DetectionResult | None = None
+        self.away_since: float | None = None
+        self.greeted = False
+        self.ended = False
+        self.welcome: messages.Welcome | None = None
+        self.session: messages.HelloOk | None = None
+        self.result: messages.DetectionResult | None = None
         self.result_at = 0.0
-        self.health: dict[str, Component] = {}
+        self.health: dict[str, messages.Component] = {}
         self.alerts: deque[SeenAlert] = deque(maxlen=KEPT_ALERTS)
         self.alert_count = 0
         self.replayed = 0
@@ -97,20 +86,20 @@ class DeviceState:
         self._notice_at = 0.0
         self._known: deque[tuple[str, str, str]] = deque(maxlen=KEPT_ALERTS)
 
-    def take(self, event: Event, now: float, unix: float) -> list[Alert]:
+    def take(self, event: messages.Event, now: float, unix: float) -> list[messages.Alert]:
         """Remember what came, at these monotonic and Unix times; the alerts in it that are new."""
-        if isinstance(event, (Connected, Lost)):
+        if isinstance(event, (messages.Connected, messages.Lost)):
             self._connection(event, now)
-        elif isinstance(event, Welcome):
-            self.welcome = event
-        elif isinstance(event, HelloOk):
+        elif isinstance(event, messages.Welcome):
+            self._greet(event, now)
+        elif isinstance(event, messages.HelloOk):
             self._begin(event, now)
-        elif isinstance(event, DetectionResult):
+        elif isinstance(event, messages.DetectionResult):
             self._result(event, now)
-        elif isinstance(event, VideoFrame):
+        elif isinstance(event, messages.VideoFrame):
             self.pictures.add(1.0, now)
             self.pictures_dropped = event.dropped
-        elif isinstance(event, Health):
+        elif isinstance(event, messages.Health):
             self.health = event.components
         else:
             self._note(event, now)
@@ -120,39 +109,50 @@ class DeviceState:
         """What happened lately beside the ordinary; empty when that is long ago."""
         return self._notice if now - self._notice_at < NOTICE_S else ""
 
-    def _connection(self, event: Connected | Lost, now: float) -> None:
-        self.session, self.result, self.health = None, None, {}
+    def _connection(self, event: messages.Connected | messages.Lost, now: float) -> None:
+        self.session, self.result, self.health, self.greeted = None, None, {}, False
         self.latencies.clear()
         self.pictures.clear()
-        if isinstance(event, Connected):
-            self.connected, self.connected_at, self.lost = event, now, None
+        if isinstance(event, messages.Connected):
+            self.connected, self.connected_at = event, now
         else:
             self.connected, self.lost, self.lost_at = None, event, now
+            self.away_since = now if self.away_since is None else self.away_since
 
-    def _begin(self, hello: HelloOk, now: float) -> None:
+    def _greet(self, welcome: messages.Welcome, now: float) -> None:
+        if self.welcome is not None and self.welcome.device_id != welcome.device_id:
+            before, after = printable(self.welcome.device_id), printable(welcome.device_id)
+            self._say(f"{ANOTHER}: {after}, not {before}", now)
+        self.welcome, self.greeted, self.lost, self.away_since = welcome, True, None, None
+
+    def _begin(self, hello: messages.HelloOk, now: float) -> None:
         self.session = hello
         waiting = hello.next_seq - hello.resume.start if hello.resume is not None else 0
         if waiting > 0:
             self._say(f"replay of {counted_things(waiting, 'alert')}", now)
 
-    def _result(self, result: DetectionResult, now: float) -> None:
+    def _result(self, result: messages.DetectionResult, now: float) -> None:
         self.result, self.result_at = result, now
         if result.frame_id is not None:
             self.latencies.add(result.latency_ms.total if result.latency_ms is not None else 0.0, now)
 
-    def _note(self, event: Event, now: float) -> None:
-        if isinstance(event, Gap):
+    def _note(self, event: messages.Event, now: float) -> None:
+        if isinstance(event, messages.Gap):
             self.missed += event.missed
         text = describe(event)
-        if text:
+        if text and not (isinstance(event, messages.Reset) and self.notice(now).startswith(ANOTHER)):
             self._say(text, now)
 
     def _say(self, text: str, now: float) -> None:
         self._notice, self._notice_at = text, now
 
-    def _alerts(self, event: Event, now: float, unix: float) -> list[Alert]:
+    def _alerts(self, event: messages.Event, now: float, unix: float) -> list[messages.Alert]:
         """A device may send an alert in two ways."""
-        given = [event] if isinstance(event, Alert) else event.alerts if isinstance(event, DetectionResult) else ()
+        given: Sequence[messages.Alert] = ()
+        if isinstance(event, messages.Alert):
+            given = [event]
+        elif isinstance(event, messages.DetectionResult):
+            given = event.alerts
         fresh = []
         for alert in given:
             key = (alert.alert_id, alert.event_uid, alert.state)
@@ -166,26 +166,26 @@ class DeviceState:
         return fresh
 
 
-def describe(event: Event) -> str:
+def describe(event: messages.Event) -> str:
     """A notice in words; empty for what is none."""
-    if isinstance(event, Gap):
+    if isinstance(event, messages.Gap):
         return f"gap: {counted_things(event.missed, 'alert')} of before can no more be had"
-    if isinstance(event, Reset):
+    if isinstance(event, messages.Reset):
         return "the device numbers its alerts anew"
-    if isinstance(event, Goodbye):
+    if isinstance(event, messages.Goodbye):
         return f"the device says goodbye: {printable(event.reason)}"
-    if isinstance(event, ErrorMessage):
+    if isinstance(event, messages.ErrorMessage):
         return f"the device complains: {printable(event.message)} ({printable(event.code)})"
-    if isinstance(event, FramesLost):
+    if isinstance(event, messages.FramesLost):
         return f"no pictures: {printable(event.reason)}"
     return ""
 
 
-def status(result: DetectionResult) -> str:
+def status(result: messages.DetectionResult) -> str:
     return " ".join(filter(None, (printable(result.status), printable(result.reason))))
 
 
-def seen(result: DetectionResult) -> str:
+def seen(result: messages.DetectionResult) -> str:
     return counted(printable(detected.class_name) for detected in result.detections)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from statistics import median
 
@@ -15,7 +16,7 @@ from rich.text import Text
 from edge.commands.watchlines import marks
 from edge.commands.watchstate import DeviceState, counted, counted_things, seen, span, status
 from edge.stream.client import Alert, Connected, Event, Lost, Subscriber, Welcome
-from edge.stream.client.messages import printable
+from edge.stream.client.refusals import printable
 
 __all__ = ["LEVEL_STYLES", "STATUS_STYLES", "Screen", "counted"]
 
@@ -28,6 +29,7 @@ REDRAW_S = 0.25
 QUIET_S = 6.0  # a device says something every 5 s
 BARS = "▁▂▃▄▅▆▇█"
 LEAST_HEIGHT = 12
+LABEL_WIDTH = 10
 WIDEST_CHART = 30
 FEWEST_ALERTS = 4  # rows that are there from the beginning, where there is room
 MOST_ALERTS = 20  # rows on the tallest of terminals
@@ -52,6 +54,7 @@ class Screen:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.state.ended = True
         self._live.refresh()
         self._live.stop()
 
@@ -70,14 +73,20 @@ class Screen:
         rows = self._rows(now)
         room = max(self._console.height - 1, LEAST_HEIGHT) - len(rows) - 4  # borders, the notice, the heading
         table = Table.grid(padding=(0, 2), expand=True)
-        table.add_column(style="dim", no_wrap=True, width=10)
+        table.add_column(style="dim", no_wrap=True, width=LABEL_WIDTH)
         table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         for name, value in rows:
             table.add_row(name, value)
         shown = max(1, min(room, max(FEWEST_ALERTS, len(self.state.alerts)), MOST_ALERTS))  # it grows and never shrinks
         body = Group(table, self._notice(now), self._heading(), self._alerts(now, shown))
         title = Text(f"preact-edge watch {self._address}")
-        return Panel(body, title=title, subtitle="Ctrl-C ends", box=box.ROUNDED, height=len(rows) + shown + 4)
+        return Panel(
+            body,
+            title=title,
+            subtitle=None if self.state.ended else "Ctrl-C ends",
+            box=box.ROUNDED,
+            height=len(rows) + shown + 4,
+        )
 
     def _draw(self, *, urgent: bool) -> None:
         now = time.monotonic()
@@ -86,13 +95,22 @@ class Screen:
             self._live.refresh()
 
     def _rows(self, now: float) -> list[tuple[str, RenderableType]]:
-        """The same rows in every state, so that nothing jumps."""
+        """As many rows in every state, so that nothing jumps."""
+        facts = self._facts(now)
+        if self.state.lost is not None and not self.state.ended:
+            facts = self._why(self.state.lost.reason, len(facts))
+        return [("device", self._device()), ("connection", self._connection(now)), *facts]
+
+    def _why(self, reason: str, count: int) -> list[tuple[str, RenderableType]]:
+        """What is wrong and what to do, in full, where the facts stand otherwise."""
+        width = max(20, self._console.width - LABEL_WIDTH - 6)  # borders and gaps
+        lines = textwrap.wrap(printable(reason), width)[:count]
+        rows: list[tuple[str, RenderableType]] = [("", Text(line, style="red")) for line in lines]
+        return rows + [("", Text())] * (count - len(rows))
+
+    def _facts(self, now: float) -> list[tuple[str, RenderableType]]:
         state = self.state
-        rows: list[tuple[str, RenderableType]] = [
-            ("device", self._device()),
-            ("connection", self._connection(now)),
-            ("status", self._status(now)),
-        ]
+        rows: list[tuple[str, RenderableType]] = [("status", self._status(now))]
         if state.session is None or "health" in state.session.subscribed:
             rows.append(("health", self._health()))
             if self._console.height >= TALL:
@@ -117,12 +135,17 @@ class Screen:
 
     def _connection(self, now: float) -> Text:
         state = self.state
-        if state.lost is not None:
+        if state.ended:
+            return Text("○ ended", style="dim")
+        if state.connected is None and state.lost is not None:
+            away = span(now - (state.away_since or now))
             left = max(0.0, state.lost.retry_s - (now - state.lost_at))
             again = f"in {left:.0f} s" if left >= 1 else "now"
-            return Text(f"○ {printable(state.lost.reason)}; trying again {again}", style="bold red")
+            return Text(f"○ not connected {away}; trying again {again}", style="bold red")
         if state.connected is None:
             return Text("○ connecting ...", style="yellow")
+        if not state.greeted:
+            return Text(f"○ connected {span(now - state.connected_at)}, no welcome yet", style="yellow")
         text = Text().append(f"● connected {span(now - state.connected_at)}", style="green")
         facts = [state.connected.encryption or "not encrypted"]
         if state.session is not None:

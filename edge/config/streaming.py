@@ -94,7 +94,13 @@ class Stream(Settings, frozen=True):
         16
     )
     max_pending: Annotated[
-        int, Meta(ge=1, le=1024, description="Clients of one listener that have not logged in yet; the oldest goes.")
+        int,
+        Meta(
+            ge=1,
+            le=1024,
+            description="Clients of one listener that have not logged in yet; beyond it an older one goes, by lot. Set "
+            "64 or more where strangers reach the port and clients come over slow links.",
+        ),
     ] = 16
     login_s: Annotated[float, Meta(ge=0.5, le=60.0, description="Time for TLS and login, seconds.")] = 5.0
     heartbeat_s: Annotated[

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from edge.types import Result
 
 Component: TypeAlias = Literal["camera", "detector", "outbox", "buzzer", "evidence", "clock"]
-COMPONENTS: tuple[Component, ...] = ("camera", "detector", "outbox", "buzzer", "evidence", "clock")
+COMPONENTS: tuple[Component, ...] = get_args(Component)
 State: TypeAlias = Literal["ok", "degraded", "failed", "off"]
 Components: TypeAlias = Mapping[str, Mapping[str, str]]  # name to {"state": ..., "reason": ...}
 
@@ -25,9 +25,9 @@ class HealthBoard:
 
     def __init__(self, on_change: Callable[[Components], None] | None = None) -> None:
         self._on_change = on_change
-        # Guards everything below.
+        # Guards everything below. An entry is replaced, never written to, so that what was told does not change.
         self._lock = threading.Lock()
-        self._components: dict[str, dict[str, str]] = {
+        self._components: dict[str, Mapping[str, str]] = {
             name: {"state": "off", "reason": "not started"} for name in COMPONENTS
         }
         self._untold = False
@@ -49,7 +49,7 @@ class HealthBoard:
     def components(self) -> Components:
         """All the states now."""
         with self._lock:
-            return {name: dict(entry) for name, entry in self._components.items()}
+            return dict(self._components)
 
     def observe(self, result: Result) -> None:
         """A sink of the pipeline: what a result says about camera and detector."""
@@ -57,8 +57,10 @@ class HealthBoard:
             self.set("camera", "failed", result.reason)
             return
         self.set("camera", "ok")
-        degraded = result.status == "degraded"
-        self.set("detector", "degraded" if degraded else "ok", result.reason if degraded else "")
+        if result.status == "degraded":
+            self.set("detector", "degraded", result.reason)
+        else:
+            self.set("detector", "ok")
 
     def _tell(self) -> None:
         try:
@@ -77,4 +79,4 @@ class HealthBoard:
                 self._telling = False
                 return None
             self._untold = False
-            return {name: dict(entry) for name, entry in self._components.items()}
+            return dict(self._components)

@@ -7,16 +7,24 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 MAX_CONSUMERS = 16  # each may hold back what age would remove
+MAX_OF_ONE = 8  # of one owner: a client alone cannot lock out the others
 
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
-    """``acked`` is the highest seq that it acknowledged; times are Unix, 0 where the clock could not be believed."""
+    """``acked`` is the highest seq that it acknowledged; times are Unix, 0 where the clock could not be believed.
+
+    ``name`` is OWNER/NAME: who named it, and how.
+    """
 
     name: str
     acked: int
     first_seen: float
     last_seen: float
+
+    @property
+    def owner(self) -> str:
+        return _owner(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +36,7 @@ class Snapshot:
 
 
 class Consumers:
-    """At most MAX_CONSUMERS names; one more finds no place until another is forgotten.
+    """At most MAX_CONSUMERS, MAX_OF_ONE of each owner; one more finds no place until another is forgotten.
 
     Synchronization: any method from any thread; none blocks.
     """
@@ -57,7 +65,7 @@ class Consumers:
         """Its ack, where it is known; a new one gets ``start``; None when there is no place."""
         with self._lock:
             known = self._known.get(name)
-            if known is None and len(self._known) >= MAX_CONSUMERS:
+            if known is None and not self._room(_owner(name)):
                 return None
             known = known or Consumer(name, start, seen, seen)
             self._put(replace(known, last_seen=seen or known.last_seen))
@@ -107,8 +115,17 @@ class Consumers:
         with self._lock:
             self._saved = snapshot.version
 
+    def _room(self, owner: str) -> bool:
+        """Under the lock."""
+        of_one = sum(known.owner == owner for known in self._known.values())
+        return len(self._known) < MAX_CONSUMERS and of_one < MAX_OF_ONE
+
     def _put(self, consumer: Consumer) -> None:
         """Under the lock."""
         if self._known.get(consumer.name) != consumer:
             self._known[consumer.name] = consumer
             self._version += 1
+
+
+def _owner(name: str) -> str:
+    return name.rpartition("/")[0]  # the last: an owner's name may have one too

@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
 
 from edge.outbox import files, rows
 from edge.outbox.consumers import Consumer
@@ -18,6 +21,7 @@ from edge.types import Alert, StoredAlert, StreamBounds
 SCHEMA = 1
 ROW_BYTES = 150  # what a row takes beside its JSON: label twice (table and index), event, time, page overhead
 LOG_BYTES = 4 << 20  # the log file is cut back to this after it grew
+MAX_LEFT = 64  # beyond it the one that was forgotten first is not counted any more
 
 _TABLES = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID",
@@ -29,15 +33,24 @@ _TABLES = (
 )
 
 
+class Left(NamedTuple):
+    """A consumer that was forgotten: alerts after ``acked`` up to ``newest`` were there for it, and it never came."""
+
+    name: str
+    acked: int
+    newest: int
+
+
 @dataclass(frozen=True, slots=True)
 class Totals:
     """Alerts ``oldest_seq`` to ``next_seq`` - 1 are there and take ``size`` bytes; ``unread`` of those that are not
-    gave way before every consumer had acknowledged them."""
+    gave way before every consumer, those of ``left`` too, had acknowledged them."""
 
     oldest_seq: int
     next_seq: int
     size: int
     unread: int
+    left: tuple[Left, ...] = ()
 
 
 class Database:
@@ -58,6 +71,7 @@ class Database:
             self._connection = sqlite3.connect(path, timeout=rows.BUSY_S, isolation_level=None)
         try:
             with translated(path):
+                files.adopt(path)
                 self._set_up()
                 if not self._connection.execute("SELECT 1 FROM sqlite_master").fetchone():
                     self._create(machine_id)
@@ -81,7 +95,8 @@ class Database:
             try:
                 yield
                 if self.totals != before:
-                    self._put_meta(size=self.totals.size, unread=self.totals.unread)
+                    left = msgspec.json.encode(self.totals.left).decode()
+                    self._put_meta(size=self.totals.size, unread=self.totals.unread, left=left)
                 self._connection.execute("COMMIT")
             except BaseException:
                 self.totals = before
@@ -124,16 +139,16 @@ class Database:
         return self.totals.next_seq
 
     def older(self, created: float) -> int:
-        """The first number whose alert was not created before ``created``; undated alerts count as new."""
+        """The first number whose alert was not created before ``created``, undated ones as new; in a transaction."""
         query = "SELECT seq FROM alerts WHERE created >= ? OR created = 0 ORDER BY seq LIMIT 1"
-        with translated(self._path):
-            row = self._connection.execute(query, (created,)).fetchone()
+        row = self._connection.execute(query, (created,)).fetchone()
         return int(row[0]) if row else self.totals.next_seq
 
     def trim(self, first: int, lowest_ack: int | None) -> None:
         """Remove the alerts before number ``first``; in a transaction.
 
-        Those above ``lowest_ack``, what every consumer has acknowledged, are counted; None: there is no consumer.
+        Those above ``lowest_ack``, what every consumer has acknowledged, are counted, and those that a forgotten one
+        never had; None: there is no consumer.
         """
         before = self.totals
         if first <= before.oldest_seq:
@@ -142,13 +157,21 @@ class Database:
             "SELECT total(length(body)) FROM alerts WHERE seq < ?", (first,)
         ).fetchone()  # fmt: skip
         removed = self._connection.execute("DELETE FROM alerts WHERE seq < ?", (first,)).rowcount
-        read_up_to = first - 1 if lowest_ack is None else max(lowest_ack, before.oldest_seq - 1)
+        lowest = first if lowest_ack is None else lowest_ack
+        spans = [(lowest, first), *((each.acked, each.newest) for each in before.left)]
+        unread = sum(any(after < seq <= last for after, last in spans) for seq in range(before.oldest_seq, first))
         self.totals = replace(
             before,
             oldest_seq=first,
             size=max(0, before.size - int(size) - removed * ROW_BYTES),
-            unread=before.unread + max(0, first - 1 - read_up_to),
+            unread=before.unread + unread,
         )
+
+    def leave(self, forgotten: Iterable[Left], known: Container[str]) -> None:
+        """Note what these never had, as long as it is there and they are not ``known`` again; in a transaction."""
+        left = [each for each in (*self.totals.left, *forgotten) if each.newest >= self.totals.oldest_seq]
+        left = [each for each in left if each.name not in known]
+        self.totals = replace(self.totals, left=tuple(left[-MAX_LEFT:]))
 
     def date(self, now: float) -> None:
         """Alerts stored while the clock could not be believed count as of now; in a transaction."""
@@ -209,16 +232,20 @@ class Database:
         schema, stream, size, unread = (meta.get(key) for key in ("schema", "stream", "size", "unread"))
         if isinstance(schema, int) and schema > SCHEMA:
             words = f"was made by a newer preact-edge (its format is {schema}); install that one, or move the file away"
-            raise Fault(self._path, "other", words)
+            raise Fault(self._path, "newer", words)
         if not (isinstance(stream, str) and stream and isinstance(size, int) and isinstance(unread, int)):
             raise Fault(self._path, "damaged", "its meta table is not complete")
+        try:
+            left = msgspec.json.decode(str(meta.get("left", "[]")), type=tuple[Left, ...])
+        except msgspec.DecodeError as error:
+            raise Fault(self._path, "damaged", f"its meta table: {error}") from error
         oldest, newest, count = self._connection.execute("SELECT min(seq), max(seq), count(*) FROM alerts").fetchone()
         (last,) = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'alerts'").fetchone() or (0,)
         following = max(last, newest or 0) + 1
         oldest = following if oldest is None else oldest
         if count != following - oldest:
             raise Fault(self._path, "damaged", f"{following - oldest - count} alerts are missing in it")
-        self.stream, self.totals = stream, Totals(oldest, following, size, unread)
+        self.stream, self.totals = stream, Totals(oldest, following, size, unread, left)
         self._recorded_machine = str(meta.get("machine_id", ""))
 
     def _recognise(self, machine_id: str) -> None:

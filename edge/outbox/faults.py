@@ -12,13 +12,15 @@ from typing import Literal, TypeAlias
 
 from edge.errors import StateError
 
-Kind: TypeAlias = Literal["full", "readonly", "damaged", "locked", "gone", "io", "other"]
+Kind: TypeAlias = Literal["full", "readonly", "denied", "damaged", "locked", "owned", "gone", "io", "newer", "other"]
 
 _WORDS: dict[Kind, str] = {
     "full": "the disk is full; make room on it",
-    "readonly": "cannot be written; make its folder writable (a worn SD card turns read-only)",
+    "readonly": "cannot be written; mount its disk writable (a worn SD card turns read-only)",
+    "denied": "this user has no permission; use sudo, or make this user the owner of it and of its folder",
     "damaged": "is damaged",
-    "locked": "is used by another program; stop the other one",
+    "locked": "is locked by another program, such as sqlite3; stop that one",
+    "owned": "is in use by another preact-edge; stop that one first, a service with `systemctl stop`",
     "gone": "was removed, or its folder was; bring the folder back",
     "io": "the disk reports errors; check it, replace a worn SD card",
 }
@@ -37,8 +39,8 @@ _ERRNOS: dict[int | None, Kind] = {
     errno.ENOSPC: "full",
     errno.EDQUOT: "full",
     errno.EROFS: "readonly",
-    errno.EACCES: "readonly",
-    errno.EPERM: "readonly",
+    errno.EACCES: "denied",
+    errno.EPERM: "denied",
     errno.ENOENT: "gone",
     errno.ENOTDIR: "gone",
     errno.EIO: "io",
@@ -46,12 +48,13 @@ _ERRNOS: dict[int | None, Kind] = {
 
 
 class Fault(StateError):
-    """The outbox's file cannot be used; ``kind`` says which way."""
+    """The outbox's file cannot be used; ``kind`` says which way, ``detail`` what the system or SQLite said."""
 
     def __init__(self, path: Path, kind: Kind, detail: str = "") -> None:
         words = _WORDS.get(kind)
         super().__init__(f"{path}: {words or detail}" + (f" ({detail})" if words and detail else ""))
         self.kind = kind
+        self.detail = detail
 
 
 @contextmanager
@@ -70,12 +73,23 @@ def translated(path: Path) -> Iterator[None]:
 
 def _kind_of(error: sqlite3.Error, path: Path) -> Kind:
     text = str(error)
+    if "unable to open" in text:
+        return _why(path, "other")
     for part, kind in _TEXTS:
         if part in text:
-            return kind
-    if "unable to open" in text:  # it does not say why
-        if not path.parent.is_dir():
-            return "gone"
-        if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
-            return "readonly"
+            return _why(path, kind) if kind == "readonly" else kind
     return "other"
+
+
+def _why(path: Path, otherwise: Kind) -> Kind:
+    """SQLite does not say why it cannot open a file, or only to read; ``otherwise`` where nothing is to be seen."""
+    try:
+        os.stat(os.path.join(path.parent, "."))
+        read_only = os.statvfs(path.parent).f_flag & os.ST_RDONLY
+    except OSError as error:
+        return _ERRNOS.get(error.errno, otherwise)
+    if read_only:
+        return "readonly"
+    folder_is_ours = os.access(path.parent, os.W_OK | os.X_OK)
+    file_is_ours = not path.exists() or os.access(path, os.R_OK | os.W_OK)
+    return otherwise if folder_is_ours and file_is_ours else "denied"

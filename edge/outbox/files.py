@@ -17,7 +17,7 @@ SUFFIXES = ("-wal", "-shm", "")  # the database last: without its log beside it,
 
 
 class FolderLock:
-    """Keeps every other program off the outbox of ``folder`` while it is held.
+    """Keeps every other preact-edge off the outbox of ``folder`` while it is held.
 
     Synchronization: one thread.
     """
@@ -27,19 +27,20 @@ class FolderLock:
         self._file: int | None = None
 
     def acquire(self) -> None:
-        """Take it, or make sure that it is still held; raises Fault (``locked`` when another program has it)."""
+        """Take it, or make sure that it is still held; raises Fault (``owned`` when another has it)."""
         if self._file is not None:
             if _is_open_file(self._path, self._file):
                 return
             self.release()  # the folder was removed and made again
         with translated(self._path):
-            file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
             try:
+                adopt(self._path)
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 os.close(file)
                 if isinstance(error, BlockingIOError):
-                    raise Fault(self._path.with_name(DATABASE), "locked") from error
+                    raise Fault(self._path.with_name(DATABASE), "owned") from error
                 raise
         self._file = file
 
@@ -57,6 +58,21 @@ def inode(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
+
+
+def adopt(path: Path) -> None:
+    """Give what root made to the owner of its folder, whose service could not open it otherwise.
+
+    SQLite does the same for a database's log files. Where root may not, as on some network shares, it stays as it is.
+    """
+    with contextlib.suppress(OSError):
+        if (owner := heir(path.parent.stat(), os.geteuid())) is not None:
+            os.chown(path, *owner, follow_symlinks=False)
+
+
+def heir(folder: os.stat_result, user: int) -> tuple[int, int] | None:
+    """Owner and group for a file that ``user`` made in the folder; None: it stays as it is."""
+    return (folder.st_uid, folder.st_gid) if user == 0 else None
 
 
 def set_aside(path: Path, word: Literal["damaged", "replaced"], now: float) -> Path:
@@ -92,6 +108,7 @@ def _rename_all(path: Path, target: Path) -> None:
             if source.exists():
                 source.rename(destination)
                 moved.append((source, destination))
+                adopt(destination)
     except OSError:
         for source, destination in moved:
             with contextlib.suppress(OSError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from edge import config
 from edge.outbox import files
 from edge.outbox.consumers import Consumers
-from edge.outbox.database import Database
+from edge.outbox.database import Database, Left
 from edge.outbox.faults import Fault
 from edge.types import Alert, StoredAlert, StreamBounds
 
@@ -18,6 +19,8 @@ TIDY_S = 600.0  # between two looks at what has become too old
 MAX_ASIDE = 3  # damaged files moved aside in one run: a disk that damages each one must not be filled with them
 DAY_S = 86400.0
 FORGET_S = 30 * DAY_S  # a consumer unseen for so long is no longer waited for
+PATIENCE_S = DAY_S  # but not before this run gave it so long to come
+JUMP_S = 3600.0  # a clock that was set by so much says nothing about how long somebody was away
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +28,8 @@ logger = logging.getLogger(__name__)
 class Ledger:
     """The database of ``folder``, open or not. ``blemish`` is why it is less than it was when the run began, or empty.
 
-    ``now`` gives Unix time, or 0 while the clock cannot be believed; ``clock`` gives it in any case, for names. Every
-    method but shut raises Fault.
+    ``now`` gives Unix time, or 0 while the clock cannot be believed; ``clock`` gives it in any case, for names;
+    ``monotonic`` gives seconds of this run. Every method but shut and close raises Fault.
 
     Synchronization: one thread, except for ``consumers``.
     """
@@ -40,6 +43,7 @@ class Ledger:
         now: Callable[[], float],
         clock: Callable[[], float],
         machine_id: str,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.path = folder / files.DATABASE
         self.blemish = ""
@@ -49,10 +53,14 @@ class Ledger:
         self._now = now
         self._clock = clock
         self._machine_id = machine_id
+        self._monotonic = monotonic
         self._lock = files.FolderLock(folder)
         self._last: StreamBounds | None = None  # as of the last commit, also while the file is closed
         self._aside = 0
         self._tidy_at = float("-inf")
+        self._offset = math.nan  # of the believed clock from monotonic, at the last look
+        self._steady_since = math.inf
+        self._leaving: list[Left] = []  # forgotten, and not on disk as such
 
     def open(self) -> tuple[Database, Sequence[StoredAlert]]:
         """Open the file, and what it holds that this run did not know to be stored: a commit that failed may be on
@@ -84,20 +92,23 @@ class Ledger:
         """Every TIDY_S: remove what is too old, with a clock that is right; what a consumer waits for stays."""
         if self.tidy_in() > 0:
             return
-        self._tidy_at = time.monotonic() + TIDY_S
-        if not (now := self._now()):
+        self._tidy_at = self._monotonic() + TIDY_S
+        now = self._now()
+        steady = self._steady_s(now)
+        if not now:
             return
-        for name in self._consumers.settle(now, now - FORGET_S):
-            logger.warning("consumer %s was not seen for %d days and is forgotten", name, FORGET_S // DAY_S)
-        lowest = self._consumers.lowest()
+        lowest = self._consumers.lowest()  # before anybody is forgotten: what goes now was waited for until now
+        self._settle(now, now - FORGET_S if steady >= PATIENCE_S else 0.0, database.bounds)
         with database.transaction():
+            database.leave(self._leaving, self._consumers.acked())
             database.date(now)
             first = database.older(now - self._settings.max_age_days * DAY_S)
             database.trim(first if lowest is None else min(first, lowest + 1), lowest)
+        self._leaving.clear()
 
     def tidy_in(self) -> float:
         """Seconds until tidy has something to do."""
-        return max(0.0, self._tidy_at - time.monotonic())
+        return max(0.0, self._tidy_at - self._monotonic())
 
     def set_aside(self, fault: Fault) -> None:
         """Move the damaged file away; the next open makes a new one, with a new stream.
@@ -127,6 +138,24 @@ class Ledger:
         self.shut()
         self._lock.release()
 
+    def _steady_s(self, now: float) -> float:
+        """For how long, in this run, the clock was believed and not set: only then could consumers come and be seen."""
+        moment = self._monotonic()
+        offset = now - moment if now else math.nan
+        if not abs(offset - self._offset) < JUMP_S:  # also where one of them is not known
+            self._steady_since = moment
+        self._offset = offset
+        return moment - self._steady_since
+
+    def _settle(self, now: float, unseen_since: float, bounds: StreamBounds) -> None:
+        """Date who was seen without a clock, forget who was unseen for long, and note what those never had."""
+        acked = self._consumers.acked()
+        for name in self._consumers.settle(now, unseen_since):
+            left = Left(name, max(acked[name], bounds.oldest_seq - 1), bounds.next_seq - 1)
+            words = "consumer %s was not seen for %d days and is forgotten; %d alerts that it never had may go"
+            logger.warning(words, name, FORGET_S // DAY_S, left.newest - left.acked)
+            self._leaving.append(left)
+
     def _join(self, database: Database) -> Sequence[StoredAlert]:
         """Bring together what this run knows and what the file holds."""
         last, following = self._last, database.totals.next_seq
@@ -136,6 +165,8 @@ class Ledger:
             new_stream = True
         if new_stream and not self.blemish:
             self.blemish = f"{self.path} was removed or replaced while it was in use; a new stream was begun"
+        if new_stream:
+            self._leaving.clear()
         self._consumers.load(database.consumers(), following - 1, new_stream=new_stream)
         if last is None or new_stream:
             return ()

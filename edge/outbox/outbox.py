@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edge import config
+from edge.clock import synchronised
 from edge.errors import StateError
 from edge.outbox import files, machine, rows
 from edge.outbox.consumers import Consumers
@@ -23,6 +24,7 @@ from edge.workers import Worker
 RETRY_S = 1.0  # after a failure
 SAVE_S = 0.5  # acknowledgements come in bursts: those of this time are written at once
 CLOSE_TIMEOUT_S = 2.0
+_STILL_GOOD = ("full", "locked", "readonly", "denied")  # in these the open file can at least be read
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +56,7 @@ class Outbox:
         on_state: Callable[[State, str], None] = lambda *_: None,
         on_death: Callable[[Worker], None] | None = None,
         clock: Callable[[], float] = time.time,
-        synchronised: Callable[[], bool] = machine.clock_synchronised,
+        synchronised: Callable[[], bool] = synchronised,
         machine_id: str | None = None,
     ) -> None:
         self.path = folder / files.DATABASE
@@ -72,14 +74,8 @@ class Outbox:
         self._suspect: tuple[int, Fault] | None = None  # a reader's finding, and in which opening
         self._unread = 0
         # The outbox thread's own:
-        self._ledger = Ledger(
-            folder,
-            settings,
-            self._consumers,
-            now=self._now,
-            clock=clock,
-            machine_id=machine.machine_id() if machine_id is None else machine_id,
-        )
+        identity = machine.machine_id() if machine_id is None else machine_id
+        self._ledger = Ledger(folder, settings, self._consumers, now=self._now, clock=clock, machine_id=identity)
         self._reports = Reports(self.path, on_state)
         self._tried = threading.Event()
         self._worker = Worker("outbox", self._run, on_death=on_death)
@@ -93,8 +89,7 @@ class Outbox:
     def stop(self) -> None:
         """Ask the thread to store what waits, once, and end; returns at once."""
         self._worker.stop()
-        with self._changed:
-            self._changed.notify_all()
+        self._wake()
 
     def join(self, timeout: float) -> bool:
         """Wait at most ``timeout`` seconds; True when the thread has ended (or was never started)."""
@@ -138,7 +133,7 @@ class Outbox:
             return OutboxCounters(len(self._waiting), self._waiting.given_up, self._unread)
 
     def register(self, consumer: str, start: int | None = None) -> int | None:
-        """The consumer's highest acknowledged number. A new one begins with ``start``, or with the newest alert.
+        """The highest acknowledged number of a consumer, OWNER/NAME. A new one begins with ``start``, or the newest.
 
         None: there is no place for one more, or no file is open. Call it again now and then for a consumer that stays
         connected and acknowledges nothing: one unseen for ledger.FORGET_S is forgotten.
@@ -289,7 +284,7 @@ class Outbox:
     def _fail(self, fault: Fault) -> None:
         with self._changed:
             self._healthy, self._reason = False, str(fault)
-        if fault.kind not in ("full", "locked", "readonly"):  # in these the open file stays good, at least to read
+        if fault.kind not in _STILL_GOOD:
             self._shut()
         self._reports.say("failed", str(fault))
 

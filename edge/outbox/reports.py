@@ -18,7 +18,7 @@ State: TypeAlias = Literal["ok", "degraded", "failed"]
 @dataclass(frozen=True, slots=True)
 class OutboxCounters:
     """``waiting`` for the disk now; ``given_up`` since start: never stored; ``unread``: in the whole life of the file,
-    trimmed for lack of room before every consumer had acknowledged them."""
+    trimmed before every consumer, also one that was forgotten, had acknowledged them."""
 
     waiting: int
     given_up: int

@@ -85,7 +85,7 @@ def _name(part: Path, path: Path) -> None:
 
 def _unwritten(path: Path, error: OSError) -> SecurityError:
     advice = {
-        errno.EACCES: f"; may this user write into {path.parent}? Else take another folder, or run it as its owner",
+        errno.EACCES: "; take a folder that this user may write into, or run the command as its owner",
         errno.ENOSPC: "; make room, then run the same command again",
         errno.EDQUOT: "; make room, then run the same command again",
         errno.EROFS: "; take a folder on another disk",

@@ -80,21 +80,21 @@ class LoginKeys:
         return True
 
 
-def read_keys(path: Path) -> dict[str, LoginKey]:
-    """The keys of a file by name; raises SecurityError."""
-    content = read_private(WHAT, path)
+def read_keys(path: Path, what: str = WHAT) -> dict[str, LoginKey]:
+    """The keys of a file by name; raises SecurityError, which begins with ``what``."""
+    content = read_private(what, path)
     try:
         tree = tomllib.loads(content.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         place = re.search(r"line \d+, column \d+", str(error))
         where = f" ({place.group()})" if place else ""
         # from None: the parser's own words may quote the file
-        raise SecurityError(f"{WHAT}: {path}: is not valid TOML{where}") from None
+        raise SecurityError(f"{what}: {path}: is not valid TOML{where}") from None
     table = tree.get("keys")
     if set(tree) != {"keys"} or not isinstance(table, dict) or not table:
         advice = f'make a key with: preact-edge certs key NAME --role viewer --append "{path}"'
-        raise SecurityError(f"{WHAT}: {path}: must hold [keys.NAME] tables and nothing else; {advice}")
-    return {name: _key(f"{WHAT}: {path}: [keys.{name}]", name, entry) for name, entry in table.items()}
+        raise SecurityError(f"{what}: {path}: must hold [keys.NAME] tables and nothing else; {advice}")
+    return {name: _key(what, path, name, entry) for name, entry in table.items()}
 
 
 def login_key(name: str, role: Role) -> str:
@@ -122,10 +122,12 @@ def append_key(name: str, role: Role, file: Path) -> None:
         raise SecurityError(f"{file}: cannot be written: {error.strerror}") from error
 
 
-def _key(where: str, name: str, entry: Any) -> LoginKey:
+def _key(what: str, path: Path, name: str, entry: Any) -> LoginKey:
     """The values themselves are never repeated: a secret may stand in the wrong place."""
     if not KEY_ID.fullmatch(name):
-        raise SecurityError(f"{WHAT}: a key's name may have 1 to 64 letters, digits, dots, dashes and underscores")
+        allowed = "1 to 64 letters, digits, dots, dashes and underscores"
+        raise SecurityError(f"{what}: {path}: a key's name may have {allowed}")
+    where = f"{what}: {path}: [keys.{name}]"
     if not isinstance(entry, dict) or set(entry) != {"role", "secret"}:
         raise SecurityError(f"{where}: must hold role and secret, nothing else")
     role = next((role for role in ROLES if role == entry["role"]), None)

@@ -12,7 +12,7 @@ from typing import Any
 from edge.config import Video
 from edge.security.keys import LoginKeys
 from edge.stream.allowance import Allowance
-from edge.stream.answers import Answers
+from edge.stream.answers import Answers, Asker
 from edge.stream.desk import Desk
 from edge.stream.greeting import Peer, find_start, log_in
 from edge.stream.hub import Hub
@@ -74,7 +74,7 @@ class Dialogue:
         self.greeted = False
         self.login = terms.auth != "none"
         self.role: Role = "viewer"
-        self._principal = ""
+        self._asker = Asker("", peer.address)
         self._services = services
         self._hub = services.hub
         self._terms = terms
@@ -109,7 +109,11 @@ class Dialogue:
             if self.speaks or fault.code == "unsupported_version":
                 raise
             self._deaf = True
-            logger.info("client %s: plain from now on: %s", self.peer.name, fault)
+            logger.info("client %s: plain from now on: %s", self.peer.address, fault)
+
+    def excuse(self, now: float) -> None:
+        """Nobody listened until now: the client's silence does not count."""
+        self._heard_at = now
 
     def refill(self, now: float) -> None:
         """There may be place for more of what the client missed."""
@@ -166,7 +170,7 @@ class Dialogue:
         login = log_in(hello, self._terms, self.peer, self._keys, self._hub.identity.device_id, self._nonce)
         if self.login:
             self._enter()
-        self.role, self._principal = login.role, login.principal
+        self.role = login.role
         self.greeted, self.login = True, False
         self._reader.limit = LIMIT_AFTER
         self._heartbeat_s = min(max(hello.heartbeat_s or HEARTBEAT_S, HEARTBEAT_MIN_S), HEARTBEAT_S)
@@ -174,7 +178,7 @@ class Dialogue:
         stream, unsent = self._hub.greet(self.mailbox, topics)
         bounds = self._bounds  # looked at later, it has all that was published
         at_hand = bounds is not None and stream == bounds.stream
-        start = find_start(hello, self._services.outbox, bounds, unsent if at_hand else 0)
+        start = find_start(hello, login.principal, self._services.outbox, bounds, unsent if at_hand else 0)
         self._consumer = start.consumer
         if bounds is not None and start.resume is not None:
             self._hub.place(self.mailbox, bounds.stream, start.resume.start)
@@ -190,6 +194,7 @@ class Dialogue:
         self._say(replies.hello_ok(self._hub.identity, agreed, bounds))
         for code, text in start.complaints:
             self._say(replies.error(code, text, fatal=False))
+        self._asker = Asker(login.principal, f"session {agreed.session}, {self.peer.address}")
         self._log_hello(hello, agreed.session)
         self._begin(topics)
 
@@ -197,7 +202,7 @@ class Dialogue:
         consumer = f", consumer {self._consumer}" if self._consumer else ""
         software = f", {hello.client!a}" if hello.client else ""  # !a: it must not steer a terminal
         text = "client %s: session %s as %s%s%s"
-        self._services.log(logging.INFO, text, self.peer.name, session, self.role, consumer, software)
+        self._services.log(logging.INFO, text, self.peer.address, session, self.role, consumer, software)
 
     # After hello
 
@@ -244,7 +249,7 @@ class Dialogue:
         elif self.role != "control":
             self._say(replies.command_failed(command.id, "forbidden", "commands need the role control"))
         else:
-            self._services.answers.give(self._principal, command, self._say_later)
+            self._services.answers.give(self._asker, command, self._say_later)
 
     def _say_later(self, message: bytes) -> None:
         self._say(message)

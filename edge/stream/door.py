@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 
 from edge.config import Listener, Stream
@@ -73,11 +74,22 @@ class Door:
         return [session for session in self.pending if now - session.began_at > self._settings.login_s]
 
     def _first_to_go(self) -> Session:
-        """The oldest of the host with the most: one that comes again and again crowds out itself, not the others."""
+        """One of the host with the most: who comes again and again crowds out itself, not the others.
+
+        Of many hosts with one each, it is drawn by lot from the older half: a valid one on a quick link is in before
+        it is of that half, and one on a slow link has a chance, which it would not have were it always the oldest.
+        Two are drawn, and one that has shaken hands is spared for one that has not.
+        """
         crowds = Counter(self.pending.values())
         most = max(crowds.values())
-        return next(session for session, host in self.pending.items() if crowds[host] == most)
+        crowd = [session for session, host in self.pending.items() if crowds[host] == most]
+        older = crowd[: (len(crowd) + 1) // 2]
+        return min(random.choices(older, k=2), key=_shaken)  # noqa: S311 (fair, not secret)
 
     def close(self) -> None:
         for sock in self.sockets:
             sock.close()
+
+
+def _shaken(session: Session) -> bool:
+    return session.dialogue is not None

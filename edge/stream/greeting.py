@@ -17,25 +17,33 @@ from edge.wire.requests import Hello, Resume
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Who is at the other end, as far as the connection itself tells; ``role`` is that of a certificate."""
+    """Who is at the other end, as far as the connection itself tells; ``name`` and ``role`` are a certificate's."""
 
-    name: str
+    address: str
     encrypted: bool
-    role: Role | None
+    name: str = ""
+    role: Role | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """What a client may do, the name that its commands are remembered by, and the device's own proof."""
+    """What a client may do, who it is, and the device's own proof.
+
+    ``principal`` is ``mtls:NAME`` by a certificate, ``hmac:KEY_ID`` by a key, and ``open`` for all without a login:
+    consumers and ids of commands belong to it.
+    """
 
     role: Role
-    principal: str = ""
+    principal: str = "open"
     proof: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where a session begins: not known while no outbox is open; ``consumer`` is empty where it has no name."""
+    """Where a session begins: not known while no outbox is open.
+
+    ``consumer`` is what the outbox knows it by, PRINCIPAL/NAME; it is empty where there is no name.
+    """
 
     resume: Resumption | None
     consumer: str = ""
@@ -47,7 +55,7 @@ def log_in(hello: Hello, terms: Terms, peer: Peer, keys: LoginKeys | None, devic
     if terms.auth == "mtls":
         if peer.role is None:
             raise Fault("auth_failed", "the certificate gives no role: it needs viewer or control")
-        return Login(peer.role, peer.name)
+        return Login(peer.role, f"mtls:{peer.name}")
     if terms.auth == "none":
         return Login("viewer")
     if hello.auth is None:
@@ -65,10 +73,12 @@ def log_in(hello: Hello, terms: Terms, peer: Peer, keys: LoginKeys | None, devic
     if not is_proof(hello.auth.mac, secret, "client", challenge) or key is None:
         raise Fault("auth_failed", "the login is wrong: check key_id, secret, device_id and listener")
     # What follows a login on plain TCP could be anybody's: it may only look.
-    return Login(key.role if peer.encrypted else "viewer", key.key_id, prove(secret, "server", challenge))
+    return Login(key.role if peer.encrypted else "viewer", f"hmac:{key.key_id}", prove(secret, "server", challenge))
 
 
-def find_start(hello: Hello, outbox: AlertLog | None, bounds: StreamBounds | None, unsent: int) -> Start:
+def find_start(
+    hello: Hello, principal: str, outbox: AlertLog | None, bounds: StreamBounds | None, unsent: int
+) -> Start:
     """Where the session's alerts begin; ``unsent`` is the first that the connection was not sent, 0 where unknown.
 
     That may be less than ``next_seq``: one that is on disk already and is published after this.
@@ -81,10 +91,11 @@ def find_start(hello: Hello, outbox: AlertLog | None, bounds: StreamBounds | Non
     if hello.consumer is None:
         wrong = hello.resume == "last_ack"
         return Start(now, "", (("bad_message", "hello: last_ack needs a consumer; starting at now"),) if wrong else ())
-    acked = outbox.register(hello.consumer, now.start - 1)
+    consumer = f"{principal}/{hello.consumer}"  # nobody else can acknowledge for it
+    acked = outbox.register(consumer, now.start - 1)
     if acked is None:
         text = f"no place for the consumer {hello.consumer}: this session goes on without the name"
         return Start(now, "", (("too_many_consumers", text),))
     if hello.resume == "last_ack":
         now = replies.resumption(bounds, bounds.stream, acked)
-    return Start(now, hello.consumer)
+    return Start(now, consumer)

@@ -146,7 +146,7 @@ class Reception:
 
     def _introduce(self, gate: Gate, host: str, session: Session) -> Dialogue:
         """The connection is ready (TLS's handshake is done): see who it is and begin to talk."""
-        name, role = session.peer, None
+        name, role = "", None
         if gate.terms.auth == "mtls":
             who = self._trust.peer(session.transport.certificate())
             name, role = who.name, who.role
@@ -155,12 +155,12 @@ class Reception:
         open_to_all = gate.terms.auth == "none"
         if open_to_all:
             gate.enter(session, host)
-        self._log(logging.INFO, "client %s connected%s", session.peer, f" as {name}" if name != session.peer else "")
+        self._log(logging.INFO, "client %s connected%s", session.peer, f" as {name}" if name else "")
         return Dialogue(
             self._services,
             gate.terms,
             self._services.hub.join(gate.form, self._wake, "plain" if open_to_all else "pending"),
-            Peer(name, gate.tls, role),
+            Peer(session.peer, gate.tls, name, role),
             self._trust.keys,
             partial(_enter, gate, session, host),
             time.monotonic(),

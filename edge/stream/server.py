@@ -88,9 +88,15 @@ class StreamServer:
         self._worker = Worker("stream", self._run, on_death=on_death)
         self._clerk = Desk("commands", self._post, on_death)
         self._reader = Desk("replay", self._post, on_death)
-        # Names and changed files have a desk of their own: a resolver may take half a minute, and a command may hang.
-        self._usher = Desk("usher", self._post, on_death)
-        self._desks = (self._clerk, self._reader, *((self._usher,) if backends or self._trust.any else ()))
+        # A resolver may take half a minute for each name, and a command may hang: a revocation waits for neither.
+        self._usher = Desk("names", self._post, on_death)
+        self._locksmith = Desk("keys", self._post, on_death)
+        self._desks = (
+            self._clerk,
+            self._reader,
+            *((self._usher,) if backends else ()),
+            *((self._locksmith,) if self._trust.any else ()),
+        )
         # From here on the stream thread's own once it runs.
         self._log = Quiet(logger).log
         services = Services(
@@ -255,7 +261,7 @@ class StreamServer:
             self._attend(session, partial(session.expire, now))
         self._arrivals.check(now)
         self._calls.check(now)
-        if self._trust.any and now >= self._reload_at and self._usher.ask(self._trust.reload, self._on_reload):
+        if self._trust.any and now >= self._reload_at and self._locksmith.ask(self._trust.reload, self._on_reload):
             self._reload_at = now + RELOAD_S
             self._trust.warn(self._hub.identity.device_id)
 

@@ -19,6 +19,7 @@ DENIAL_S = 1.0  # a wrong login is answered so late, lest keys be tried quickly
 GAP_RETRY_MS = 100
 PLAIN_BURST, PLAIN_RATE = 65536, 4096  # bytes, bytes a second: of what is thrown away; more ends the connection
 SESSION_BURST, SESSION_RATE = 65536, 65536  # after hello; more is not read until it may come
+LEAST_CHARGE = 200  # bytes that a message after hello counts as, at least: a short one costs as much time; 327 a second
 
 
 class Session:
@@ -108,8 +109,9 @@ class Session:
         except StreamError as error:
             self._end(str(error))
             return
-        if self._allowed(now) and data and not self.finishing and self._denied is None:
-            self._take(data, now)
+        came, self._came = self.transport.came - self._came, self.transport.came
+        if self._allowed(came, now) and data and not self.finishing and self._denied is None:
+            self._take(data, came, now)
         if self.transport.ended:  # with TLS that may come together with the last data
             self._end("closed by the client" if not self.finishing else "closed")
 
@@ -124,7 +126,9 @@ class Session:
             self._fail(denied, now)
         if self.resting and self._allowance.take(0, now):
             self.resting = False
-        if self.dialogue is not None and not self.finishing:
+            if self.dialogue is not None:
+                self.dialogue.excuse(now)
+        if self.dialogue is not None and not self.finishing and not self.resting:
             try:
                 self.dialogue.check(now)
             except Fault as fault:
@@ -141,7 +145,7 @@ class Session:
             self._fail(Fault("auth_timeout", "no login in time"), now)
 
     def crowd_out(self) -> None:
-        """Others want to log in, and it has not for the longest time."""
+        """Others want to log in, and it has not yet."""
         self._end("crowded out: too many clients that have not logged in", at_fault=True)
 
     def finish(self, now: float, goodbye: bytes | None = None) -> None:
@@ -173,9 +177,8 @@ class Session:
         self.pump(now)
         return not self.ended
 
-    def _allowed(self, now: float) -> bool:
+    def _allowed(self, came: int, now: float) -> bool:
         """Count what came, TLS's own messages too; False when it was too much from one that has not said hello."""
-        came, self._came = self.transport.came - self._came, self.transport.came
         if self.finishing or self._allowance.take(came, now):  # at the end all is read, up to its own end
             return True
         self.resting = self.dialogue is not None and self.dialogue.greeted
@@ -183,21 +186,29 @@ class Session:
             self._end(f"flood: it sent more than {PLAIN_RATE} bytes a second", at_fault=True)
         return self.resting
 
-    def _take(self, data: bytes, now: float) -> None:
+    def _take(self, data: bytes, came: int, now: float) -> None:
         dialogue = self.dialogue
         if dialogue is None:
             return
-        greeted = dialogue.greeted
+        greeted, messages = dialogue.greeted, 0
         try:
             for _ in dialogue.receive(data, now):
+                messages += 1
                 self.pump(now)
                 if self.ended or self.finishing:
                     return
         except Fault as fault:
             self._deny_or_fail(fault, now)
-        if dialogue.greeted and not greeted:
-            self._allowance = Allowance(SESSION_BURST, SESSION_RATE, now)
+        if dialogue.greeted:
+            if not greeted:
+                self._allowance = Allowance(SESSION_BURST, SESSION_RATE, now)
+            self._charge(messages * LEAST_CHARGE - came, now)
         self.pump(now)
+
+    def _charge(self, more: int, now: float) -> None:
+        """Count short messages as more than their bytes."""
+        if more > 0 and not self._allowance.take(more, now):
+            self.resting = not self.finishing
 
     def _deny_or_fail(self, fault: Fault, now: float) -> None:
         if fault.code == "auth_failed":

@@ -22,10 +22,10 @@ from tests import netns
 from tests.bench.device import ROOT, Device, Plan
 from tests.bench.taps import Tap, read_for
 from tests.bench.thinlink import hello
+from tests.support import wait_until
 
 SENDING_S, IDLE_S, ALL_S = 12.0, 27.0, 2.0
 CROWD = 32
-LOOK_S = 0.05
 
 
 def hold(address: tuple[str, int], topics: list[str]) -> None:
@@ -48,8 +48,7 @@ def noticed_after(*topics: str) -> float:
                 pass
             wire.vanish()
             began = time.monotonic()
-            while device.ask()["clients"] and time.monotonic() - began < 2 * IDLE_S:
-                time.sleep(LOOK_S)
+            wait_until(lambda: not device.ask()["clients"], 2 * IDLE_S)
             took = time.monotonic() - began
             far.kill()
             return took

@@ -33,6 +33,7 @@ from edge.stream.reception import Trust
 from edge.stream.server import StreamServer
 from edge.types import Alert, Detection, Frame, Latency, Result, VideoFrame
 from edge.wire.messages import Identity, detection_result
+from tests.values import make_alert
 
 IDENTITY = Identity("edge-01", "main", "bench")
 STAMP_DIGITS = 20
@@ -104,24 +105,6 @@ def quantile(values: Sequence[float], share: float) -> float:
 
 def stamp() -> str:
     return f"{time.monotonic_ns():0{STAMP_DIGITS}d}"
-
-
-def make_alert(number: int, uid: str) -> Alert:
-    now = time.time()
-    return Alert(
-        alert_id=f"alert_{int(now)}",
-        timestamp=now,
-        camera_id="main",
-        rule="armed person",
-        threat_level="critical",
-        confidence=0.95,
-        threat_types=("knife", "person"),
-        location=(640, 360),
-        detection_count=2,
-        frame_id=number,
-        event_uid=uid,
-        tracks=(1, 2),
-    )
 
 
 def make_result(number: int, model: str, *alerts: Alert) -> Result:
@@ -222,7 +205,7 @@ class _Feeder:
         alerts: list[Alert] = []
         if self._plan.alerts_hz and time.monotonic() >= self._alert_due:
             self._alert_due = time.monotonic() + 1 / self._plan.alerts_hz
-            alerts.append(make_alert(self._number, stamp()))
+            alerts.append(make_alert(self._number, stamp(), time.time()))
         result = make_result(self._number, stamp() + self._padding, *alerts)
         began = time.perf_counter()
         self._publisher.publish_result(result)

@@ -1,6 +1,6 @@
 """Frames a second of the whole program against a bare loop of decode, resize and invoke; prints a table.
 
-    .venv/bin/python tests/bench/throughput.py VIDEO MODEL LABELS [--rounds 5] [--frames 600] [--threads 2]
+    .venv/bin/python -m tests.bench.throughput VIDEO MODEL LABELS [--rounds 5] [--frames 600] [--threads 2]
 
 Each round runs, one after the other and each in a process of its own: the bare loop, the program without a client, and
 with four clients (one process that reads all four streams, on the same machine). So a slow moment of the machine hits
@@ -21,6 +21,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.support import wait_until
+
+COMMAND = (sys.executable, "-m", "tests.bench.throughput")
 KINDS = ("bare", "alone", "clients")
 WARM_UP = 20  # frames that count for nothing
 
@@ -75,9 +78,9 @@ def program(args: argparse.Namespace, clients: int) -> float:
     app = App(config, max_frames=args.frames)
     app.start(Catalog.load().resolve(args.model, args.labels, Path(state)))
     host, port = app.server.addresses[0]
-    reader = subprocess.Popen([sys.executable, __file__, "--read", f"{host}:{port}:{clients}"]) if clients else None
-    while (warm := app.tally.figures().frames) < WARM_UP:
-        time.sleep(0.002)
+    reader = subprocess.Popen([*COMMAND, "--read", f"{host}:{port}:{clients}"]) if clients else None
+    wait_until(lambda: app.tally.figures().frames >= WARM_UP, 60)
+    warm = app.tally.figures().frames
     begin = time.perf_counter()
     app.wait()
     rate = (args.frames - warm) / (time.perf_counter() - begin)
@@ -101,7 +104,7 @@ def read(text: str) -> None:
 
 def one(kind: str, args: argparse.Namespace) -> dict[str, float]:
     """One run in a process of its own."""
-    command = [sys.executable, __file__, args.video, args.model, args.labels, "--kind", kind]
+    command = [*COMMAND, args.video, args.model, args.labels, "--kind", kind]
     command += ["--frames", str(args.frames), "--threads", str(args.threads)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])

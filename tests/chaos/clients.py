@@ -35,6 +35,16 @@ def _command(kind: str, host: str, port: int, folder: Path) -> list[str]:
     return [sys.executable, "-m", module, host, str(port), str(folder / "cursor"), f"chaos-{kind}"]
 
 
+def finish(process: subprocess.Popen[Any]) -> None:
+    """Tell it by its stdin to end; kill it where it does not."""
+    cast("IO[Any]", process.stdin).close()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 def _after(folder: Path) -> int:
     """The number in the cursor file, whoever wrote it; 0 where there is none."""
     numbers = [0]
@@ -90,12 +100,7 @@ class Client:
         self._start()
 
     def close(self) -> None:
-        cast("IO[str]", self._process.stdin).close()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        finish(self._process)
         self._reader.join()
         self._log.close()
 

@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
@@ -22,7 +23,8 @@ from edge.stream.hub import Hub
 from edge.stream.publisher import Publisher
 from edge.stream.server import StreamServer
 from edge.wire.framing import Framing
-from tests.bench.device import IDENTITY, make_alert, make_result
+from tests.bench.device import IDENTITY, make_result
+from tests.values import make_alert
 
 PREFIX = "storm-"
 MOST_WAITING = 100  # for the disk; then the storm rests: the outbox would give up the oldest of more than 1024
@@ -58,7 +60,8 @@ class StormDevice:
             while stopping.wait(1 / rate) or self.outbox.counters().waiting > MOST_WAITING:
                 if stopping.is_set():
                     return
-            self.publisher.publish_result(make_result(number, "storm", make_alert(number, f"{PREFIX}{number}")))
+            alert = make_alert(number, f"{PREFIX}{number}", time.time())
+            self.publisher.publish_result(make_result(number, "storm", alert))
 
     def close(self) -> None:
         self.server.close()

@@ -34,9 +34,10 @@ from edge.stream.publisher import Publisher
 from edge.stream.server import StreamServer
 from edge.wire import replies
 from edge.workers import Worker
-from tests.bench.device import IDENTITY, ROOT, make_alert, make_result
+from tests.bench.device import IDENTITY, ROOT, make_result
 from tests.bench.taps import frame
 from tests.support import wait_until
+from tests.values import make_alert
 
 INSIDE = "--inside"
 YEAR_S = 365 * 86400.0
@@ -132,7 +133,7 @@ class Rig:
         """Publish one, and wait until both clients have it, numbered or not; its event."""
         self._number += 1
         uid = f"disk-{id(self)}-{self._number}"
-        self.publisher.publish_result(make_result(self._number, "disk", make_alert(self._number, uid)))
+        self.publisher.publish_result(make_result(self._number, "disk", make_alert(self._number, uid, time.time())))
         wait_until(lambda: self.plain.has(uid) and self.session.has(uid), SOON_S)
         return uid
 

@@ -12,10 +12,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
 
 from edge.outbox.files import DATABASE
-from tests.chaos.clients import ROOT, Client
+from tests.chaos.clients import ROOT, Client, finish
 from tests.chaos.proxy import CuttingProxy
 from tests.chaos.verdict import Row, Verdict, judge
 
@@ -43,7 +42,8 @@ class Killable:
     """The device's process, which begins again on the same port and folder."""
 
     def __init__(self, plan: Plan, folder: Path, log: Path) -> None:
-        self.port = _free_port()
+        self._place = _reserve_port()
+        self.port = int(self._place.getsockname()[1])
         self.starts = 0
         self._log = log.open("a")
         words = [str(folder), str(self.port), "--alerts", str(plan.alerts), "--rate", str(plan.rate)]
@@ -59,20 +59,12 @@ class Killable:
         if self._process.poll() is not None:
             raise RuntimeError(f"the device ended by itself: {self._process.returncode}")
         self._process.kill()
-        self.close_input()
-        self._process.wait()
-
-    def close_input(self) -> None:
-        cast("IO[bytes]", self._process.stdin).close()
+        finish(self._process)
 
     def close(self) -> None:
-        self.close_input()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        finish(self._process)
         self._log.close()
+        self._place.close()
 
 
 def rows(folder: Path) -> list[Row]:
@@ -183,14 +175,13 @@ def _reading(folder: Path) -> contextlib.closing[sqlite3.Connection]:
     return contextlib.closing(sqlite3.connect(f"file:{folder / DATABASE}?mode=ro", uri=True, timeout=5))
 
 
-def _free_port() -> int:
-    """One outside the range that the kernel gives to outgoing connections: nobody takes it while the device is dead."""
-    for port in range(20_000, 30_000):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise RuntimeError("no free port")
+def _reserve_port() -> socket.socket:
+    """A free port of 127.0.0.1 that stays ours while the device is dead, also beside another storm.
+
+    Linux lets a second socket listen where one is bound and does not listen, if both have SO_REUSEADDR, which the
+    device's listeners have. This one gets it after its bind: so no other of its kind is given the same port.
+    """
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return sock

@@ -89,7 +89,7 @@ class Conversation:
         health = {"camera": {"state": "ok", "reason": ""}}
         services = Services(self.hub, Video, self.log, lambda: health, Answers(handlers, desk), desk)
         self.mailbox = self.hub.join(MailboxForm(*form, True), lambda: None, "plain" if auth == "none" else "pending")
-        peer = Peer("a client", False, "control" if auth == "mtls" else None)
+        peer = Peer("an address", False, "a client", "control" if auth == "mtls" else None)
         terms = Terms("listener-1", auth, 4.0)
         self.dialogue = Dialogue(services, terms, self.mailbox, peer, None, lambda: None, 0.0)
         self.dialogue.open()

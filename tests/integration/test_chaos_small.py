@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from tests.bench import tlssoak
 from tests.chaos import clients, disk
 from tests.chaos.storm import Plan, run
+from tests.streaming import in_thread
 
 ALERTS, CUTS, KILLS = 300, 15, 3
 
@@ -40,6 +42,20 @@ def test_a_killed_client_is_given_again_only_what_it_had_not_finished(kind: str,
     assert verdict.ok, verdict
     assert verdict.given == ALERTS + verdict.again
     assert happened["client killed"] == 4
+
+
+def test_two_storms_at_once_do_not_meet(tmp_path: Path) -> None:
+    """Each keeps its port while its device is dead."""
+    plan = Plan(100, 4, 3, "python")
+    folders = [tmp_path / "one", tmp_path / "the other"]
+    for folder in folders:
+        folder.mkdir()
+    storms = [in_thread(partial(run, plan, folder)) for folder in folders]
+    for storm in storms:
+        verdict, happened = storm()
+        assert verdict.ok, verdict
+        assert verdict.given == 100
+        assert happened["device killed"] == 3
 
 
 @pytest.mark.parametrize("story", [story.__name__ for story in disk.STORIES])

@@ -23,7 +23,7 @@ from edge.stream.hub import Hub
 from edge.stream.reception import Trust
 from edge.stream.server import StreamServer
 from tests.certificates import FleetFiles, make_fleet
-from tests.streaming import IDENTITY, Keeping, Served, keeping, make_result, make_video, nothing_left, serving
+from tests.streaming import IDENTITY, Keeping, Served, keeping, make_result, make_video, nothing_left, own_port, serving
 from tests.support import wait_until
 from tests.talking import HELLO, Talker
 
@@ -272,11 +272,9 @@ def test_a_connection_that_ends_is_made_again(fleet: FleetFiles) -> None:
 
 def test_a_backend_that_comes_later_is_found(fleet: FleetFiles, caplog: pytest.LogCaptureFixture) -> None:
     """[EDGE-1-6]"""
-    with Office(fleet) as office:
-        there = backend(office)
-    with calling(fleet, there):
+    with own_port() as port, calling(fleet, Backend(host="127.0.0.1", port=port, tls=False)):
         wait_until(lambda: "Connection refused; trying again, next in 0." in caplog.text)
-        with socket.create_server(("127.0.0.1", there.port)) as late:
+        with socket.create_server(("127.0.0.1", port)) as late:
             late.settimeout(20)
             sock, _ = late.accept()
             with Called(sock, "length") as device:

@@ -93,7 +93,7 @@ def test_what_a_device_tells_of_itself(fleet: FleetFiles, tmp_path: Path) -> Non
         assert set(status["health"]) == set(EXAMPLES["get_status"]["health"])
         assert set(status["outbox"]) == set(EXAMPLES["get_status"]["outbox"])
         assert (status["device_id"], status["version"], status["clients"]) == (DEVICE_ID, __version__, 1)
-        assert status["outbox"]["consumers"] == {"office": status["outbox"]["next_seq"] - 1}
+        assert status["outbox"]["consumers"] == {"mtls:control/office": status["outbox"]["next_seq"] - 1}
         config = ids.do("get_config")
         assert set(config) == set(EXAMPLES["get_config"])
         assert config["config"]["camera"]["width"] == 640

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -142,13 +144,48 @@ def test_the_same_id_gets_the_same_answer_and_nothing_is_done_twice(fleet: Fleet
     with commanded(fleet, tmp_path) as (served, desk):
         with control(served, fleet) as client:
             first = client.ask("count", "a", of=1)
-            assert [client.ask("count", "a", of=2) for _ in range(3)] == [first] * 3
+            assert [client.ask("count", "a", of=1) for _ in range(3)] == [first] * 3
             failed = client.ask("fail", "b")
-            assert client.ask("count", "b") == failed
+            assert client.ask("fail", "b") == failed
         with control(served, fleet) as client:
-            assert client.ask("count", "a") == first, "on another connection too"
+            assert client.ask("count", "a", of=1) == first, "on another connection too"
             assert client.ask("count", "c")["result"] == {"count": 2}
         assert len(desk.done) == 2
+
+
+def test_an_id_that_was_another_commands_is_refused_and_nothing_is_done(fleet: FleetFiles, tmp_path: Path) -> None:
+    """[EDGE-10-15]"""
+    with commanded(fleet, tmp_path) as (served, desk), control(served, fleet) as client:
+        first = client.ask("count", "a", of=1)
+        with control(served, fleet) as other:
+            for command, args in (("count", {"of": 2}), ("count", {}), ("fail", {"of": 1})):
+                assert failure(other.ask(command, "a", **args)) == "duplicate_id"
+            assert other.ask("count", "a", of=1) == first, "the first answer stays"
+        assert desk.done == [1]
+
+
+def test_a_key_and_a_certificate_of_one_name_have_ids_of_their_own(fleet: FleetFiles, tmp_path: Path) -> None:
+    """[EDGE-10-2]"""
+    fleet.fleet.backend("desk", "control", Terms(days=30))
+    with commanded(fleet, tmp_path, TLS_HMAC, MTLS) as (served, desk):
+        own = client_tls(fleet, fleet.security("backend-desk"))
+        with served.talker(0, tls=own) as key, served.talker(1, tls=own) as certificate:
+            key.hello(auth=key.log_in(SECRET, "desk"), subscribe=[])
+            certificate.hello(subscribe=[])
+            assert [client.ask("count", "a")["result"] for client in (key, certificate)] == [{"count": 1}, {"count": 2}]
+        assert len(desk.done) == 2
+
+
+def test_a_command_that_is_done_is_logged(fleet: FleetFiles, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with commanded(fleet, tmp_path) as (served, _), control(served, fleet) as client:
+        port = client.socket.getsockname()[1]
+        client.ask("count", of="a secret")
+        client.ask("fail", "2")
+        for outcome, said in (("done", "count of"), ("failed", "fail")):
+            line = rf"command {said} by mtls:control \(session [0-9a-f]{{16}}, 127.0.0.1:{port}\): {outcome}"
+            assert re.search(line, caplog.text)
+        assert "a secret" not in caplog.text
 
 
 def test_another_login_has_ids_of_its_own(fleet: FleetFiles, tmp_path: Path) -> None:
@@ -271,6 +308,7 @@ def test_commands_of_one_that_does_not_read_end_it_and_nobody_else(fleet: FleetF
         with client:
             client.hello(subscribe=[])
             for number in range(19):
-                client.send({"type": "command", "id": str(number), "cmd": "long", "args": {"size": MAX_JSON - 100}})
+                args = {"size": MAX_JSON - 100}
+                client.send({"type": "command", "id": f"long-{number}", "cmd": "long", "args": args})
             wait_until(lambda: served.hub.counters().slow_consumers == 1)
-        assert other.ask("count")["result"] == {"count": 1}
+        assert other.ask("count", "mine")["result"] == {"count": 1}

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from edge import config
+from edge.outbox import ledger
 from edge.outbox.outbox import Outbox
 from edge.types import StreamBounds
 from tests.outboxes import NOON, Told, alert, everything, running, store
@@ -240,20 +241,28 @@ def test_acknowledgements_are_written_soon_and_together(tmp_path: Path) -> None:
         connection.close()
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Consumers get no day to come."""
+    monkeypatch.setattr(ledger, "PATIENCE_S", 0.0)
+
+
+@pytest.mark.usefixtures("impatient")
 def test_the_seventeenth_consumer_finds_no_place_until_one_is_forgotten(tmp_path: Path) -> None:
     with running(tmp_path) as outbox:
         for number in range(16):
-            assert outbox.register(f"c{number}") == 0
-        assert outbox.register("one too many") is None
-        assert outbox.register("c3") == 0
+            assert outbox.register(f"owner-{number % 2}/c{number}") == 0
+        assert outbox.register("owner-2/one too many") is None
+        assert outbox.register("owner-1/c3") == 0
     later = {"clock": lambda: NOON + 31 * DAY}
     with running(tmp_path, synchronised=lambda: False, **later) as outbox:
         assert len(outbox.consumers()) == 16, "the clock may be wrong"
-        assert outbox.register("c3") == 0
+        assert outbox.register("owner-1/c3") == 0
     with running(tmp_path, **later) as outbox:
         wait_until(lambda: not outbox.consumers())
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_consumer_seen_before_the_clock_was_set_is_not_forgotten(tmp_path: Path) -> None:
     with running(tmp_path, clock=lambda: 7.0, synchronised=lambda: False) as outbox:
         outbox.register("backend")

@@ -66,7 +66,8 @@ def test_backup_while_the_program_runs_and_restore(state: Path, tmp_path: Path) 
         store(outbox, told, [alert(101)])
         refused = outbox_command("restore", file, state=state)
         assert refused.returncode == 1
-        assert refused.stderr.endswith("outbox.db: is used by another program; stop the other one\n")
+        words = "is in use by another preact-edge; stop that one first, a service with `systemctl stop`"
+        assert refused.stderr == f"preact-edge: {state / 'outbox.db'}: {words}\n"
     assert [entry.name for entry in tmp_path.iterdir() if entry != state] == [file.name], "one file, no log beside it"
     done = outbox_command("restore", file, state=state)
     assert (done.returncode, done.stderr) == (0, "")
@@ -129,7 +130,7 @@ def test_forget_a_consumer(state: Path) -> None:
         outbox.register("old", 0)
         refused = outbox_command("forget", "old", state=state)
         assert refused.returncode == 1
-        assert "is used by another program; stop the other one" in refused.stderr
+        assert "is in use by another preact-edge; stop that one first" in refused.stderr
     assert outbox_command("forget", "old", state=state).stdout == "old: forgotten\n"
     unknown = outbox_command("forget", "old", state=state)
     assert unknown.stderr == "preact-edge: consumer old: is not known; known: backend\n"
@@ -141,5 +142,6 @@ def test_forget_a_consumer(state: Path) -> None:
 def test_no_outbox_yet(state: Path, action: tuple[str, ...]) -> None:
     done = outbox_command(*action, state=state)
     assert done.returncode == 1
-    assert done.stderr.endswith("outbox.db: there is no outbox yet; `preact-edge run` makes it\n")
+    words = "`preact-edge run` makes it; if it is elsewhere, give -c FILE or --set storage.state_dir=DIR"
+    assert done.stderr.endswith(f"outbox.db: there is no outbox yet; {words}\n")
     assert not list(state.iterdir())

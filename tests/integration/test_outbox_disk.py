@@ -104,7 +104,7 @@ def read_only_from_the_start(folder: Path) -> None:
     mount("-o", "remount,ro", str(folder))
     with running(folder, told, wait=False) as outbox:
         assert (told.state, outbox.healthy) == ("failed", False)
-        assert "cannot be written; make its folder writable" in told.reason, told.reason
+        assert "cannot be written; mount its disk writable" in told.reason, told.reason
         outbox.append(alert(2))
         mount("-o", "remount,rw", str(folder))
         wait_until(lambda: told.seqs == [1, 2])

@@ -236,7 +236,7 @@ def test_another_programs_lock_blocks_nobody(tmp_path: Path) -> None:
         assert outbox.read(0, 10) == tuple(told.stored), "reading goes on"
         wait_until(lambda: not outbox.healthy, BUSY_S + 10)
         wait_until(lambda: told.state == "failed")
-        assert "is used by another program" in told.reason
+        assert "is locked by another program, such as sqlite3; stop that one" in told.reason
         assert outbox.register("backend") == 1
         other.execute("ROLLBACK")
         other.close()
@@ -249,7 +249,8 @@ def test_the_second_program_waits_for_the_first_to_end(tmp_path: Path) -> None:
     second = Told()
     with running(tmp_path) as first, running(tmp_path, second, wait=False) as outbox:
         assert (second.state, outbox.bounds, outbox.healthy) == ("failed", None, False)
-        assert second.reason == f"{tmp_path / 'outbox.db'}: is used by another program; stop the other one"
+        words = "is in use by another preact-edge; stop that one first, a service with `systemctl stop`"
+        assert second.reason == f"{tmp_path / 'outbox.db'}: {words}"
         assert outbox.register("backend") is None
         assert not outbox.acknowledge("backend", 0)
         outbox.append(alert(1))
@@ -268,7 +269,7 @@ def test_two_processes(tmp_path: Path) -> None:
         assert child.stdout.readline() == "mine\n"
         with running(tmp_path, told, wait=False):
             assert told.state == "failed"
-            assert "is used by another program" in told.reason
+            assert "is in use by another preact-edge" in told.reason
             child.kill()
             wait_until(lambda: told.state == "ok")
 

@@ -217,7 +217,7 @@ def test_a_hello_while_an_alert_is_on_disk_and_not_yet_published_does_not_lose_i
         wait_until(lambda: bounds(served).next_seq == 3)
         with served.talker() as client:
             assert client.hello(consumer="backend", **ALERTS)["resume"]["from"] == 2
-            assert served.outbox.consumers() == {"backend": 1}
+            assert served.outbox.consumers() == {"open/backend": 1}
             assert client.seqs(1) == [2]
             go_on.set()
             served.publish(3)
@@ -332,12 +332,12 @@ def test_a_consumer_begins_at_now_and_its_acks_are_kept(tmp_path: Path) -> None:
     with keeping(tmp_path) as served:
         served.stored(*range(1, 11))
         with served.session(consumer="backend", **ALERTS) as client:
-            assert served.outbox.consumers() == {"backend": 10}
+            assert served.outbox.consumers() == {"open/backend": 10}
             served.stored(*range(11, 16))
             stream = bounds(served).stream
             client.send(*({"type": "ack", "stream": stream, "seq": seq} for seq in (12, 13, 11, 0)))
             assert [m["type"] for m in client.round_trip()] == ["alert"] * 5
-            assert served.outbox.consumers() == {"backend": 13}
+            assert served.outbox.consumers() == {"open/backend": 13}
     with keeping(tmp_path) as served, served.talker() as client:
         hello_ok = client.hello(consumer="backend", resume="last_ack", **ALERTS)
         assert hello_ok["resume"] == {"status": "ok", "from": 14, "missed": 0}
@@ -350,7 +350,7 @@ def test_a_consumer_that_resumes_begins_where_its_alerts_do(tmp_path: Path, numb
     with keeping(tmp_path) as served:
         served.stored(*range(1, 11))
         with served.session(consumer="backend", **after(served, number)) as client:
-            assert served.outbox.consumers() == {"backend": acked}
+            assert served.outbox.consumers() == {"open/backend": acked}
             assert client.seqs(10 - acked) == list(range(acked + 1, 11))
 
 
@@ -375,10 +375,10 @@ def test_last_ack_without_a_consumer_is_told_and_begins_at_now(tmp_path: Path) -
             assert client.seqs(1) == [3]
 
 
-def test_the_seventeenth_consumer_has_a_session_without_its_name(tmp_path: Path) -> None:
+def test_a_consumer_without_a_place_has_a_session_without_its_name(tmp_path: Path) -> None:
     """[EDGE-8-10] [EDGE-8-13]"""
     with keeping(tmp_path) as served:
-        for number in range(16):
+        for number in range(8):
             served.session(consumer=f"backend-{number}").close()
         with served.session(consumer="backend-3") as known:
             assert [message["type"] for message in known.round_trip()] == ["health"]
@@ -389,7 +389,7 @@ def test_the_seventeenth_consumer_has_a_session_without_its_name(tmp_path: Path)
             assert client.seqs(1) == [1]
             client.send({"type": "ack", "stream": bounds(served).stream, "seq": 1})
             assert [message["code"] for message in client.round_trip()] == ["bad_message"]
-        assert "one-more" not in served.outbox.consumers()
+        assert "open/one-more" not in served.outbox.consumers()
 
 
 def test_two_sessions_of_one_consumer_both_get_all_and_the_higher_ack_counts(tmp_path: Path) -> None:
@@ -402,7 +402,7 @@ def test_two_sessions_of_one_consumer_both_get_all_and_the_higher_ack_counts(tmp
             for client, seq in ((first, 7), (second, 9), (first, 8)):
                 client.send({"type": "ack", "stream": bounds(served).stream, "seq": seq})
                 assert client.round_trip() == []
-            assert served.outbox.consumers() == {"backend": 9}
+            assert served.outbox.consumers() == {"open/backend": 9}
 
 
 def test_wrong_acks_change_nothing(tmp_path: Path) -> None:
@@ -415,10 +415,10 @@ def test_wrong_acks_change_nothing(tmp_path: Path) -> None:
             for each, seen, seq in ((client, "another", 1), (client, stream, 3), (nameless, stream, 1)):
                 each.send({"type": "ack", "stream": seen, "seq": seq})
                 assert [message["code"] for message in each.round_trip()] == ["bad_message"]
-            assert served.outbox.consumers() == {"backend": 0}
+            assert served.outbox.consumers() == {"open/backend": 0}
             client.send({"type": "ack", "stream": stream, "seq": 2})
             assert client.round_trip() == []
-            assert served.outbox.consumers() == {"backend": 2}
+            assert served.outbox.consumers() == {"open/backend": 2}
 
 
 def test_plain_clients_get_firing_alerts_alone_and_each_once(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ import pytest
 from edge.config import Listener
 from edge.stream import session as sessions
 from edge.stream.mailbox import MAX_CONTROL
-from tests.streaming import Pair, in_thread, make_alert, make_result, make_video, nothing_left, serving, stages
+from edge.wire.framing import Framing
+from tests.streaming import Pair, in_thread, keeping, make_alert, make_result, make_video, nothing_left, serving, stages
 from tests.support import wait_until
 from tests.talking import HELLO, Talker
 
@@ -126,11 +128,68 @@ def test_one_that_sends_too_fast_is_read_slower_and_stays() -> None:
 def test_a_flood_of_pings_that_is_read_is_answered_in_full() -> None:
     """[EDGE-6-3] [EDGE-3-12]"""
     with serving() as served, served.session(subscribe=[]) as client:
-        flood = b"".join(client.frame({"type": "ping", "t": number}) for number in range(4000))  # 120 kB
+        flood = b"".join(client.frame({"type": "ping", "t": number}) for number in range(1000))
         sender = threading.Thread(target=client.socket.sendall, args=(flood,))
         sender.start()
-        assert [client.read()["t"] for _ in range(4000)] == list(range(4000))
+        assert [client.read()["t"] for _ in range(1000)] == list(range(1000))
         sender.join(10)
+
+
+def pour(pair: Pair, seconds: int, piece: bytes) -> int:
+    """Send as many of these as are read; how many that were."""
+    sent = 0
+    for _ in range(seconds):
+        while not pair.session.resting:
+            pair.feed(piece)
+            sent += 1
+        pair.pass_by(1)
+        assert not pair.session.finishing
+    return sent
+
+
+@pytest.mark.parametrize("framing", ["length", "newline"])
+def test_short_messages_count_as_200_bytes(framing: Framing) -> None:
+    """[EDGE-6-5] [EDGE-6-3] Whether they come one by one or many at once."""
+    for at_once in (1, 100):
+        with Pair(framing) as pair:
+            pair.say(HELLO | {"subscribe": []})
+            pair.read()
+            pong = pair.framed({"type": "pong", "t": 1})
+            messages = pour(pair, 10, pong * at_once) * at_once
+            assert 10 * 327 < messages < 11 * 328 + 10 * at_once
+
+
+def test_three_hundred_acks_a_second_pass(tmp_path: Path) -> None:
+    """[EDGE-6-5] For twenty seconds."""
+    with keeping(tmp_path) as served:
+        served.stored(1)
+        bounds = served.outbox.bounds
+        assert bounds is not None
+        with Pair(outbox=served.outbox) as pair:
+            pair.say(HELLO | {"subscribe": [], "consumer": "fast", "resume": {"stream": bounds.stream, "after": 0}})
+            pair.read()
+            ack = pair.framed({"type": "ack", "stream": bounds.stream, "seq": 1})
+            for _ in range(20 * 300):
+                pair.feed(ack, 1 / 300)
+                assert not pair.session.resting
+            assert not pair.waiting(), "nothing to complain of"
+
+
+def test_one_that_rests_is_not_taken_for_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """[EDGE-6-3] [EDGE-3-11] It is not listened to for longer than its heartbeats."""
+    monkeypatch.setattr(sessions, "LEAST_CHARGE", 2000)
+    with Pair() as pair:
+        pair.say(HELLO | {"subscribe": [], "heartbeat_s": 1})
+        pair.read()
+        pair.feed(pair.framed({"type": "pong", "t": 1}) * 300)
+        assert pair.session.resting
+        pair.pass_by(8)
+        assert pair.session.resting
+        pair.pass_by(2)
+        assert not pair.session.resting
+        assert not pair.session.finishing
+        pair.pass_by(4)
+        assert pair.session.finishing, "now its silence counts"
 
 
 def test_one_that_asks_and_does_not_read_is_disconnected(caplog: pytest.LogCaptureFixture) -> None:

@@ -14,7 +14,7 @@ import pytest
 from edge.config import Listener
 from edge.errors import ProtocolError, StreamError
 from edge.stream.address import split_address
-from edge.stream.client import Client, Connected, Event, Lost, Subscriber, Welcome, connect, engine, link
+from edge.stream.client import Client, Connected, Event, Lost, NoWelcome, Subscriber, Welcome, connect, engine, link
 from edge.stream.client.link import RETRY_MAX_S, RETRY_MIN_S, Backoff
 from edge.wire.framing import Message, encode
 from tests.streaming import make_alert, make_result, make_video, nothing_left, serving
@@ -150,7 +150,8 @@ def test_the_waits_are_random_and_grow_to_the_longest() -> None:
 def test_a_device_that_never_speaks_is_given_up() -> None:
     with scripted(None) as address, Subscriber(*address, hello="never", idle_s=0.1) as client:
         lost = next(event for event in client if isinstance(event, Lost))
-    assert lost.reason == "nothing came for 0.1 s"
+    assert lost.reason == "connected, and no welcome came within 0.1 s"
+    assert isinstance(lost.error, NoWelcome)
 
 
 def test_closing_ends_an_iteration_that_waits_for_the_next_attempt(monkeypatch: pytest.MonkeyPatch) -> None:

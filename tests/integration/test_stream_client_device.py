@@ -116,14 +116,14 @@ def test_alerts_of_an_outage_come_once_in_order_after_it(tmp_path: Path) -> None
             first.alert(2)
             live = of(Alert, client, 2)
             client.ack(live[-1])
-            wait_until(lambda: first.outbox.consumers() == {"backend": 2})
+            wait_until(lambda: first.outbox.consumers() == {"open/backend": 2})
         goodbye = of(Goodbye, client, 1)[0]
         with device(folder, plain(port)) as second:
             for number in range(3, 200):
                 second.alert(number)
             later = of(Alert, client, 197)
             client.take(0)
-            wait_until(lambda: second.outbox.consumers() == {"backend": 199})
+            wait_until(lambda: second.outbox.consumers() == {"open/backend": 199})
             client.close()
     assert goodbye.reason == "shutdown"
     assert [alert.seq for alert in live + later] == list(range(1, 200))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import ssl
 from collections.abc import Iterator
@@ -11,13 +12,14 @@ from typing import Any
 
 import pytest
 
-from edge.config import Security
-from edge.errors import ConfigError, ProtocolError
-from edge.stream.client import Alert, Connected, Login, Lost, Subscriber, Tls, Untrusted
+from edge.config import Listener, Security
+from edge.errors import ConfigError, ProtocolError, SecurityError
+from edge.security.keys import append_key
+from edge.stream.client import Alert, Connected, Login, Lost, NoWelcome, Subscriber, Tls, Untrusted
 from edge.wire.login import Challenge, is_proof, prove
 from tests.certificates import DEVICE_ID, FleetFiles, make_fleet
 from tests.scripted import Caller, alert, scripted
-from tests.streaming import nothing_left
+from tests.streaming import nothing_left, serving
 
 SECRET = bytes(range(32))
 
@@ -112,7 +114,43 @@ def test_another_authority_is_not_accepted(fleet: FleetFiles, tmp_path: Path) ->
 def test_a_plain_port_is_no_tls(fleet: FleetFiles) -> None:
     tls = Tls(ca=fleet.ca, device=DEVICE_ID)
     with scripted(first_alert) as peer, Subscriber(*peer.address, tls=tls) as client:
-        assert "no TLS with 127.0.0.1:" in lost_at_first(client).reason
+        lost = lost_at_first(client)
+    assert re.fullmatch(r"no TLS with 127.0.0.1:\d+: what answers there speaks none; .*", lost.reason)
+    assert isinstance(lost.error, Untrusted)
+    assert lost.error.code == "no_tls"
+
+
+@pytest.mark.parametrize("framing", ["length", "newline"])
+def test_a_plain_port_is_no_tls_in_either_framing(fleet: FleetFiles, framing: Any) -> None:
+    tls, listener = Tls(ca=fleet.ca, device=DEVICE_ID), Listener(host="127.0.0.1", port=0, framing=framing)
+    with serving(listener) as served, Subscriber("127.0.0.1", served.port, tls=tls) as client:
+        lost = lost_at_first(client)
+    assert isinstance(lost.error, Untrusted)
+    assert lost.error.code == "no_tls"
+
+
+def test_who_closes_before_its_welcome_is_told_apart() -> None:
+    with scripted(lambda _: None) as peer, Subscriber(*peer.address) as client:
+        lost = lost_at_first(client)
+    assert isinstance(lost.error, NoWelcome)
+    assert lost.reason == "the device closed the connection before its welcome"
+
+
+@pytest.mark.parametrize("shared", ["key", "both in one"])
+def test_a_private_key_that_everybody_may_open_is_refused(fleet: FleetFiles, tmp_path: Path, shared: str) -> None:
+    certificate, key = tmp_path / "backend.pem", tmp_path / "backend.key"
+    certificate.write_bytes(Path(fleet.viewer.certificate).read_bytes())
+    key.write_bytes(Path(fleet.viewer.private_key).read_bytes())
+    tls = Tls(ca=fleet.ca, device=DEVICE_ID, certificate=certificate, private_key=key)
+    if shared != "key":
+        certificate.write_bytes(certificate.read_bytes() + key.read_bytes())
+        tls = Tls(ca=fleet.ca, device=DEVICE_ID, certificate=certificate)
+    secret = Path(tls.private_key or tls.certificate)
+    secret.chmod(0o644)
+    with pytest.raises(ConfigError, match="every user of this machine may open it; run: chmod"):
+        Subscriber("127.0.0.1", 1, tls=tls)
+    secret.chmod(0o640)
+    Subscriber("127.0.0.1", 1, tls=tls).close()
 
 
 def test_a_client_certificate_is_shown_and_its_lack_is_named(fleet: FleetFiles) -> None:
@@ -243,3 +281,49 @@ def test_secrets_are_long_and_never_shown() -> None:
     assert repr(SECRET) not in repr(Login("k", SECRET))
     with pytest.raises(ConfigError, match="less than 32 bytes"):
         Login("k", bytes(31))
+
+
+@pytest.mark.parametrize(
+    ("key_id", "secret", "reason"),
+    [
+        ("k", SECRET.hex(), r"login key k: the secret is a text; .*bytes.fromhex\(\), or take Login.from_file"),
+        ("k", None, "login key k: the secret must be bytes"),
+        ("", SECRET, "a login key's name"),
+        (None, SECRET, "a login key's name"),
+    ],
+)
+def test_what_can_be_no_login_is_refused_where_it_is_made(key_id: Any, secret: Any, reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason) as caught:
+        Login(key_id, secret)
+    assert SECRET.hex() not in str(caught.value)
+
+
+def key_file(folder: Path, *names: str) -> Path:
+    """As `preact-edge certs key NAME --append` makes it."""
+    file = folder / "login keys.toml"
+    for name in names:
+        append_key(name, "viewer", file)
+    return file
+
+
+def test_a_login_is_read_from_the_file_that_certs_makes(tmp_path: Path) -> None:
+    file = key_file(tmp_path, "backend-1")
+    only = Login.from_file(file, allow_plain=True)
+    assert (only.key_id, only.allow_plain) == ("backend-1", True)
+    assert only.secret.hex() in file.read_text()
+    assert Login.from_file(str(file), "backend-1") == Login("backend-1", only.secret)
+    key_file(tmp_path, "desk")
+    assert Login.from_file(file, "desk").secret != only.secret
+
+
+def test_a_key_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SecurityError, match="nowhere: cannot be read"):
+        Login.from_file(tmp_path / "nowhere")
+    file = key_file(tmp_path, "backend-1", "desk")
+    with pytest.raises(SecurityError, match=r"login keys: .*: holds several; say which of: backend-1, desk"):
+        Login.from_file(file)
+    with pytest.raises(SecurityError, match="has no key of the name backend, only: backend-1, desk"):
+        Login.from_file(file, "backend")
+    file.chmod(0o604)
+    with pytest.raises(SecurityError, match="every user of this machine may open it"):
+        Login.from_file(file, "desk")

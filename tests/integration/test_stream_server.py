@@ -22,7 +22,7 @@ from edge.stream.server import StreamServer
 from edge.stream.session import STALL_S
 from edge.stream.transport import prepare
 from edge.workers import Worker
-from tests.streaming import IDENTITY, make_alert, make_result, make_session, make_video, nothing_left, serving
+from tests.streaming import IDENTITY, make_alert, make_result, make_session, make_video, nothing_left, own_port, serving
 from tests.support import wait_until
 from tests.talking import PlainClient
 
@@ -44,12 +44,6 @@ def has_ipv6() -> bool:
 
 
 needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 loopback address")
-
-
-def unused_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def start_and_close(*listeners: Listener) -> None:
@@ -444,11 +438,10 @@ def test_a_privileged_port_is_explained() -> None:
 
 def test_a_restart_on_the_same_port_works_at_once() -> None:
     """[EDGE-1-3]"""
-    listener = Listener(host="127.0.0.1", port=unused_port())
-    with serving(listener) as served, served.client() as client:
+    with own_port() as port, serving(Listener(host="127.0.0.1", port=port)) as served, served.client() as client:
         assert client.read()["type"] == "welcome"
         served.server.close()
-        with serving(listener) as again, again.client() as second:
+        with serving(Listener(host="127.0.0.1", port=port)) as again, again.client() as second:
             assert second.read()["type"] == "welcome"
 
 
@@ -479,7 +472,8 @@ def test_a_client_that_does_not_read_is_not_waited_for() -> None:
 
 
 def test_connecting_while_it_shuts_down_ends_in_a_refusal_or_a_close() -> None:
-    with serving() as served, served.client(receive_buffer=4096):
+    with own_port() as port, serving(Listener(host="127.0.0.1", port=port)) as served:
+        stalled = served.client(receive_buffer=4096)
         for number in range(60):
             served.hub.publish_result(make_result(number, padding=30_000))
         served.server.stop()
@@ -487,6 +481,7 @@ def test_connecting_while_it_shuts_down_ends_in_a_refusal_or_a_close() -> None:
             with contextlib.suppress(ConnectionError), PlainClient(served.server.addresses[0]) as late:
                 late.read_all()
         served.server.close()
+        stalled.close()
 
 
 def test_closing_twice_and_without_a_start_is_harmless() -> None:

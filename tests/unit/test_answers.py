@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from edge.errors import EdgeError
-from edge.stream.answers import REMEMBERED, REMEMBERED_BYTES, REMEMBERED_S, Answers
+from edge.errors import ConfigError, EdgeError
+from edge.stream.answers import REMEMBERED, REMEMBERED_BYTES, REMEMBERED_S, Answers, Asker
 from edge.stream.desk import Desk
+from edge.stream.quiet import LINES
 from edge.wire.requests import Command
 
 
@@ -45,14 +47,18 @@ class Office:
         self.done = 0
         self.desk = Slow()
         self.said: list[dict[str, Any]] = []
-        self.answers = Answers({"count": self._count}, self.desk, lambda: self.now)
+        handlers = {"count": self._count, "set_config": self._count, "refuse": self._refuse}
+        self.answers = Answers(handlers, self.desk, lambda: self.now)
 
     def _count(self, args: dict[str, Any]) -> dict[str, Any]:
         self.done += 1
         return {"count": self.done, "padding": "x" * args.get("size", 0)}
 
-    def ask(self, command_id: str, principal: str = "me", **args: Any) -> None:
-        self.answers.give(principal, Command(command_id, "count", args), self.say)
+    def _refuse(self, _: dict[str, Any]) -> None:
+        raise ConfigError("not so")
+
+    def ask(self, command_id: str, principal: str = "me", cmd: str = "count", **args: Any) -> None:
+        self.answers.give(Asker(principal, "session 5, 127.0.0.1:4"), Command(command_id, cmd, args), self.say)
 
     def say(self, message: bytes) -> None:
         self.said.append(json.loads(message))
@@ -102,7 +108,7 @@ def test_answers_do_not_fill_the_memory(office: Office) -> None:
         do(office, str(number), size=size)
         kept = [asked.answer for asked in office.answers._asked.values() if asked.answer]
         assert sum(map(len, kept)) <= REMEMBERED_BYTES
-    assert do(office, "99") == [100], "the newest are remembered"
+    assert do(office, "99", size=size) == [100], "the newest are remembered"
 
 
 def test_each_login_has_ids_of_its_own(office: Office) -> None:
@@ -117,8 +123,63 @@ def test_what_is_still_being_done_is_not_begun_again_however_long_it_takes(offic
     office.now = 2 * REMEMBERED_S
     others: list[bytes] = []
     office.ask("a")
-    office.answers.give("me", Command("a", "count", {}), others.append)
+    office.answers.give(Asker("me", "elsewhere"), Command("a", "count", {}), others.append)
     office.desk.work()
     assert office.counts() == [1], "once to each who asked"
     assert len(others) == 1
     assert office.done == 1
+
+
+@pytest.mark.parametrize("done", [True, False])
+@pytest.mark.parametrize(
+    ("cmd", "args"), [("set_config", {"values": {"a": 1}}), ("count", {"values": {"a": 2}}), ("count", {}), ("?", {})]
+)
+def test_an_id_that_was_another_commands_is_refused(office: Office, done: bool, cmd: str, args: dict[str, Any]) -> None:
+    """[EDGE-10-15]"""
+    office.ask("a", values={"a": 1})
+    if done:
+        office.desk.work()
+        assert office.counts() == [1]
+    office.ask("a", cmd=cmd, **args)
+    (refused,) = office.said
+    assert (refused["id"], refused["ok"], refused["error"]["code"]) == ("a", False, "duplicate_id")
+    assert refused["error"]["message"] == "the id was used for another command; use a new one"
+    office.said.clear()
+    office.ask("a", values={"a": 1})
+    office.desk.work()
+    assert office.counts() == [1], "its own answer, which stays"
+    assert office.done == 1
+
+
+def test_the_order_of_arguments_makes_no_other_command(office: Office) -> None:
+    """[EDGE-10-2]"""
+    assert do(office, "a", one=1, two=[2, None]) == do(office, "a", two=[2, None], one=1) == [1]
+
+
+def test_what_is_done_is_logged_with_who_wanted_it_and_no_value(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    values = {"quality": 47, "rules": ["secret"]}
+    office.ask("a", "mtls:desk", "set_config", values=values, more="secret")
+    for _ in range(2):
+        office.ask("b", "hmac:phone")
+    office.ask("c", cmd="refuse", **{"\x1b[2J": 1})
+    office.ask("d", cmd="unheard of")
+    office.desk.work()
+    assert [record.getMessage() for record in caplog.records] == [
+        "command set_config values.quality, values.rules, more by mtls:desk (session 5, 127.0.0.1:4): done",
+        "command count by hmac:phone (session 5, 127.0.0.1:4): done",
+        "command refuse \\x1b[2J by me (session 5, 127.0.0.1:4): bad_args",
+    ]
+
+
+def test_who_asks_again_and_again_hides_nothing_in_the_log(office: Office, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    for number in range(3 * LINES):
+        do(office, str(number), **{"x" * 10_000: 1})
+    office.ask("change", cmd="set_config")
+    office.desk.work()
+    assert len(caplog.records) == LINES + 1
+    assert caplog.records[-1].getMessage().startswith("command set_config by me")
+    assert max(len(record.getMessage()) for record in caplog.records) < 300

@@ -49,7 +49,7 @@ class Talk:
         desk = Desk("unused", lambda _: None)
         services = Services(self.hub, lambda: self.video, self.log, dict, Answers({}, desk), desk)
         mailbox = self.hub.join(Form("newline", "big", video=True), lambda: None)
-        terms, peer = Terms("door", "none", 4.0), Peer("127.0.0.1:1", False, None)
+        terms, peer = Terms("door", "none", 4.0), Peer("127.0.0.1:1", encrypted=False)
         self.dialogue = Dialogue(services, terms, mailbox, peer, None, lambda: None, 0.0)
 
     def say(self, message: dict[str, Any], now: float = 0.0) -> list[dict[str, Any]]:
@@ -76,7 +76,7 @@ def test_a_consumer_that_stays_is_not_forgotten(talk: Talk) -> None:
     assert talk.log.known == {}
     talk.say({"type": "ping", "t": 1}, REGISTER_S)
     talk.dialogue.check(REGISTER_S)
-    assert set(talk.log.known) == {"backend"}
+    assert set(talk.log.known) == {"open/backend"}
 
 
 def test_without_an_open_outbox_a_consumer_is_no_complaint(talk: Talk) -> None:
@@ -106,10 +106,10 @@ def test_what_was_asked_of_pictures_outlives_a_change_of_the_settings(
     assert talk.hub.looks() == {look}
 
 
-def test_acks_come_to_the_outbox_under_the_consumers_name(talk: Talk) -> None:
+def test_acks_come_to_the_outbox_under_the_names_of_client_and_consumer(talk: Talk) -> None:
     """[EDGE-8-12] [EDGE-8-13]"""
     talk.say(HELLO | {"consumer": "backend", "subscribe": []})
     assert talk.say({"type": "ack", "stream": "s", "seq": 9}) == []
     for wrong in ({"stream": "s", "seq": 10}, {"stream": "t", "seq": 1}):
         assert [answer["code"] for answer in talk.say({"type": "ack"} | wrong)] == ["bad_message"]
-    assert talk.log.known == {"backend": 9}
+    assert talk.log.known == {"open/backend": 9}

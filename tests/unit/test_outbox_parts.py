@@ -13,13 +13,13 @@ from edge.errors import StateError
 from edge.outbox import machine
 from edge.outbox.consumers import MAX_CONSUMERS, Consumer, Consumers
 from edge.outbox.database import Database
-from edge.outbox.faults import Fault, translated
+from edge.outbox.faults import _WORDS, Fault, translated
 from edge.outbox.files import FolderLock
 from edge.outbox.ledger import Ledger
 from edge.outbox.rows import read_page
 from edge.outbox.waiting import BATCH, MAX_WAITING, Waiting
 from tests.outboxes import NOON, Told, alert, everything, running, store
-from tests.support import wait_until
+from tests.support import ROOT, wait_until
 
 
 def test_a_batch_that_is_not_stored_stands_first_again() -> None:
@@ -93,24 +93,19 @@ def test_the_machine_id(tmp_path: Path, text: str, expected: str) -> None:
     assert machine.machine_id(tmp_path / "missing") == ""
 
 
-def test_timesyncd_alone_is_enough(tmp_path: Path) -> None:
-    (tmp_path / "synchronized").touch()
-    assert machine.clock_synchronised(tmp_path / "synchronized")
-    assert machine.clock_synchronised(tmp_path / "missing") in (True, False)
-
-
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
         (sqlite3.OperationalError("database or disk is full"), "full"),
-        (sqlite3.OperationalError("attempt to write a readonly database"), "readonly"),
+        (sqlite3.OperationalError("attempt to write a readonly database"), "gone"),
         (sqlite3.OperationalError("unable to open database file"), "gone"),
         (sqlite3.OperationalError("disk I/O error"), "io"),
         (sqlite3.OperationalError("database is locked"), "locked"),
         (sqlite3.DatabaseError("file is not a database"), "damaged"),
         (sqlite3.DatabaseError("database disk image is malformed"), "damaged"),
         (sqlite3.DatabaseError("something new"), "other"),
-        (PermissionError(13, "Permission denied"), "readonly"),
+        (PermissionError(13, "Permission denied"), "denied"),
+        (OSError(30, "Read-only file system"), "readonly"),
         (OSError(28, "No space left on device"), "full"),
     ],
 )
@@ -124,17 +119,22 @@ def test_what_went_wrong_in_words(tmp_path: Path, error: Exception, kind: str) -
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("words", _WORDS.values())
+def test_each_fault_is_explained_in_the_operations_guide(words: str) -> None:
+    assert f"`...: {words.split(';')[0].split(' (')[0]}` |" in (ROOT / "docs" / "operations.md").read_text()
+
+
 def test_the_lock_of_a_folder_that_was_made_again(tmp_path: Path) -> None:
     folder = tmp_path / "state"
     folder.mkdir()
     first, second = FolderLock(folder), FolderLock(folder)
     first.acquire()
-    with pytest.raises(Fault, match="used by another program"):
+    with pytest.raises(Fault, match="in use by another preact-edge"):
         second.acquire()
     folder.rename(tmp_path / "old")
     folder.mkdir()
     second.acquire()
-    with pytest.raises(Fault, match="used by another program"):
+    with pytest.raises(Fault, match="in use by another preact-edge"):
         first.acquire()
     second.release()
     second.release()
@@ -174,7 +174,7 @@ def test_a_ledger_that_cannot_join_its_file_is_not_open(tmp_path: Path) -> None:
     database, late = first.open()
     assert (list(late), first.database) == ([], database)
     assert [each.seq for each in first.store(database, [alert(1)])] == [1]
-    with pytest.raises(Fault, match="used by another program"):
+    with pytest.raises(Fault, match="in use by another preact-edge"):
         second.open()
     assert second.database is None
     first.close()

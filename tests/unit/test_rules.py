@@ -146,7 +146,7 @@ def test_states() -> None:
     states = []
     for frame in (CALM, THREAT, THREAT, CALM, CALM, CALM):
         feed(engine, frame)
-        states.append(engine.states["r"])
+        states.append(engine.memories(0.0)[0].state)
     assert states == ["inactive", "pending", "firing", "firing", "pending", "inactive"]
 
 

@@ -10,7 +10,7 @@ interface Call {
   timer: NodeJS.Timeout;
 }
 
-const MOST_CALLS = 64;
+const MOST_CALLS = 20; // a device takes 20 at once: so many may have to be sent again on a new connection
 
 /**
  * Commands whose answers are awaited. A command that the connection was lost under is sent again, with the same id, on

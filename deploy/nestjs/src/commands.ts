@@ -1,10 +1,13 @@
-import type { Alert, Health } from './messages';
+import type { Alert, Health, ThreatLevel } from './messages';
 
 /** The device's commands: what each takes and gives. They need a login with the role `control`. */
 export interface Commands {
   get_status: { args: NoArgs; result: DeviceReport };
   get_config: { args: NoArgs; result: { config: object; changed: Record<string, unknown>; changeable: string[] } };
-  set_config: { args: { values: Record<string, unknown> }; result: { changed: Record<string, unknown> } };
+  set_config: {
+    args: { values: Record<string, unknown> };
+    result: { changed: Record<string, unknown>; warnings: string[] };
+  };
   reset_config: { args: NoArgs; result: object };
   snapshot: { args: { annotated?: boolean; quality?: number; max_width?: number }; result: Snapshot };
   get_alerts: { args: { after?: number; limit?: number }; result: AlertPage };
@@ -15,10 +18,12 @@ export interface Commands {
 
 export type NoArgs = Record<string, never>;
 
-export type BuzzerRequest = { on: string } | { off: true } | { silence_s: number } | { test: true };
+export type BuzzerRequest = { on: ThreatLevel } | { off: true } | { silence_s: number } | { test: true };
 
 export interface BuzzerReport {
-  sounding: unknown;
+  sounding: boolean;
+  /** Of what sounds. */
+  level: ThreatLevel | null;
   silenced_s: number;
 }
 
@@ -33,13 +38,28 @@ export interface DeviceReport {
   source: string;
   frames: number;
   frames_per_s: number;
-  latency_ms: object;
+  /** From capture to result, the median of the last seconds. */
+  latency_ms: number;
   dropped: number;
   alerts: number;
   clients: number;
   health: Health['components'];
-  outbox?: { stream: string; oldest_seq: number; next_seq: number; consumers: Record<string, number> };
-  buzzer?: BuzzerReport;
+  outbox?: OutboxReport;
+  buzzer: BuzzerReport | null;
+}
+
+export interface OutboxReport {
+  stream: string;
+  oldest_seq: number;
+  next_seq: number;
+  /** What each has acknowledged. */
+  consumers: Record<string, number>;
+  /** Alerts that wait for the disk. */
+  waiting: number;
+  /** Alerts that were never stored, since the start. */
+  given_up: number;
+  /** Alerts that went for lack of room before every consumer had them. */
+  unread: number;
 }
 
 /** `jpeg` is base64. */
@@ -50,6 +70,8 @@ export interface Snapshot {
   height: number;
   format: 'jpeg';
   size: number;
+  quality: number;
+  annotated: boolean;
   jpeg: string;
 }
 

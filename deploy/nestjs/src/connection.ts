@@ -3,11 +3,11 @@ import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 
 import { BehindError, ConnectionError, EdgeError, ProtocolError } from './errors';
+import { meaningOf, refusalOf } from './faults';
 import { encode, MessageReader, type RawMessage } from './framing';
 import type { LoginKey, LoginTerms } from './login';
 import {
   type ClientMessage,
-  type DeviceError,
   type Hello,
   type HelloOk,
   isServerMessage,
@@ -50,6 +50,7 @@ type State = 'welcome' | 'hello' | 'ready' | 'closed';
 
 const MAX_UNSENT = 256 * 1024; // a device that takes nothing for so long is not worth waiting for
 const FAREWELL_MS = 1_000; // for what was sent last to leave
+const PROBE_MS = 3_000; // less than the 5 s that a device waits for a hello
 const CHECKS = 8; // of the idle time, in each heartbeat
 const BATCH = 32; // messages read before handlers, timers and other connections have their turn
 
@@ -63,10 +64,13 @@ export class Connection {
   private terms: LoginTerms | undefined; // of a login whose proof is awaited
   private maxInbound = 4096;
   private heardAt = performance.now();
+  private checkedAt = performance.now();
   private pingedAt = 0;
   private heartbeatMs: number;
-  private idleMs: number;
+  private readonly idleMs: number;
+  private patienceMs: number; // less than idleMs while the device is probed
   private deadline: NodeJS.Timeout | undefined; // of the welcome, of hello_ok, of a pause
+  private readonly checkMs: number;
   private readonly watch: NodeJS.Timeout;
   private nextBatch: NodeJS.Immediate | undefined; // while one is due, the socket is not read
 
@@ -75,14 +79,15 @@ export class Connection {
     private readonly settings: ConnectionSettings,
     private readonly owner: ConnectionOwner,
   ) {
-    this.idleMs = settings.timing.idleMs;
+    this.idleMs = this.patienceMs = settings.timing.idleMs;
     this.heartbeatMs = this.idleMs / 2.5;
-    this.watch = setInterval(() => this.check(), Math.min(1_000, this.heartbeatMs / CHECKS));
-    this.within('no welcome came');
+    this.checkMs = Math.min(1_000, this.heartbeatMs / CHECKS);
+    this.watch = setInterval(() => this.check(), this.checkMs);
+    this.within('no welcome came', 'a listener with TLS waits for `tls`');
     socket.on('data', (piece: Buffer) => this.receive(piece));
     socket.on('end', () => this.finish());
-    socket.on('error', (error) =>
-      this.finish(new ConnectionError(`the connection broke: ${error.message}`, codeOf(error))),
+    socket.on('error', (error: NodeJS.ErrnoException) =>
+      this.finish(new ConnectionError(`the connection broke: ${meaningOf(error)}`, error.code, { cause: error })),
     );
     socket.on('close', () => this.finish(new ConnectionError('the connection broke')));
   }
@@ -107,7 +112,7 @@ export class Connection {
     const { pauseMs } = this.settings.timing;
     this.stalledAt ??= performance.now();
     clearTimeout(this.deadline);
-    const behind = new BehindError(`the alert handler did not catch up in ${pauseMs / 1_000} s`);
+    const behind = new BehindError(`the alert handler or the cursor store did not catch up in ${pauseMs / 1_000} s`);
     this.deadline = setTimeout(() => this.end(behind), this.stalledAt + pauseMs - performance.now());
   }
 
@@ -125,8 +130,16 @@ export class Connection {
     this.end(reason);
   }
 
+  /** Ends the connection soon unless something comes: the device seems to be on another one. */
+  probe(): void {
+    const quiet = performance.now() - this.heardAt;
+    this.patienceMs = Math.min(this.idleMs, quiet + PROBE_MS);
+    this.send({ type: 'ping', t: Math.round(performance.now()) });
+  }
+
   private receive(piece: Buffer): void {
     this.heardAt = performance.now();
+    this.patienceMs = this.idleMs;
     this.reader.push(piece);
     if (!this.nextBatch) this.readOn();
   }
@@ -163,7 +176,7 @@ export class Connection {
     const known = message as { type: string };
     if (!isServerMessage(known)) return; // a later version's
     if (known.type === 'ping') this.send({ type: 'pong', t: known.t });
-    else if (known.type === 'error' && known.fatal) throw refusal(known);
+    else if (known.type === 'error' && known.fatal) throw refusalOf(known);
     else if (this.state === 'welcome') this.greet(known);
     else if (this.state === 'ready' || known.type === 'error' || known.type === 'goodbye') this.owner.message(known);
     else if (known.type === 'hello_ok') this.begin(known);
@@ -175,7 +188,8 @@ export class Connection {
     this.welcome = message;
     const { deviceId, plain } = this.settings;
     if (message.device_id !== undefined && message.device_id !== deviceId) {
-      throw new ConnectionError(`this is device "${message.device_id}", not "${deviceId}"`, 'wrong_device');
+      const reason = `this is device "${message.device_id}", not "${deviceId}": correct the address, or \`deviceId\``;
+      throw new ConnectionError(reason, 'wrong_device');
     }
     if (plain) this.begin(undefined);
     else this.sayHello();
@@ -201,7 +215,7 @@ export class Connection {
     if (auth !== 'hmac' || typeof nonce !== 'string') {
       throw new ConnectionError('there is a key to log in with, and the device does not ask for it', 'no_login');
     }
-    const side = this.socket instanceof TLSSocket ? 'tls' : 'tcp';
+    const side = this.encrypted ? 'tls' : 'tcp';
     const clientNonce = randomBytes(32).toString('hex');
     this.terms = { keyId: key.keyId, deviceId, listener: `${side}:${listener ?? ''}`, serverNonce: nonce, clientNonce };
     return { key_id: key.keyId, nonce: clientNonce, mac: key.mac(this.terms) };
@@ -221,19 +235,28 @@ export class Connection {
   }
 
   /** Ends the connection unless the next step of its life comes in time. */
-  private within(reason: string): void {
+  private within(reason: string, advice = ''): void {
     const { connectMs } = this.settings.timing;
     clearTimeout(this.deadline);
-    this.deadline = setTimeout(() => this.end(new ConnectionError(`${reason} in ${connectMs / 1_000} s`)), connectMs);
+    const hint = advice && !this.encrypted ? `: ${advice}` : '';
+    const late = new ConnectionError(`${reason} in ${connectMs / 1_000} s${hint}`, 'ETIMEDOUT');
+    this.deadline = setTimeout(() => this.end(late), connectMs);
   }
 
-  /** The heartbeat, and its end. */
+  private get encrypted(): boolean {
+    return this.socket instanceof TLSSocket;
+  }
+
+  /** The heartbeat, and its end. Time in which this process did not get to read is not the device's silence. */
   private check(): void {
-    if (this.paused) return;
     const now = performance.now();
+    const late = now - this.checkedAt - this.checkMs;
+    this.checkedAt = now;
+    if (late > this.checkMs) this.heardAt = Math.min(now, this.heardAt + late);
+    if (this.paused) return;
     const quiet = now - this.heardAt;
-    if (quiet >= this.idleMs) {
-      this.end(new ConnectionError(`nothing came for ${this.idleMs / 1_000} s`, 'idle_timeout'));
+    if (quiet >= this.patienceMs) {
+      this.end(new ConnectionError(`nothing came for ${Math.round(this.patienceMs) / 1_000} s`, 'idle_timeout'));
     } else if (this.state === 'ready' && quiet >= this.heartbeatMs && now - this.pingedAt >= this.heartbeatMs) {
       this.pingedAt = now;
       this.send({ type: 'ping', t: Math.round(now) });
@@ -252,6 +275,10 @@ export class Connection {
   }
 
   private endOfStream(): Error {
+    if (this.state === 'welcome') {
+      const why = this.encrypted ? 'it refuses our certificate, or' : 'it speaks TLS there (then give `tls`), or';
+      return new ConnectionError(`the device hung up before its welcome: ${why} has no place; its log says which`);
+    }
     return new ConnectionError(
       this.reader.betweenMessages ? 'the device ended the stream' : 'the stream ended in the middle of a message',
     );
@@ -269,12 +296,4 @@ export class Connection {
     this.socket.once('close', () => clearTimeout(farewell));
     queueMicrotask(() => this.owner.closed(reason));
   }
-}
-
-function refusal(error: DeviceError): ConnectionError {
-  return new ConnectionError(`the device says ${error.code}: ${error.message}`, error.code);
-}
-
-function codeOf(error: Error): string {
-  return (error as NodeJS.ErrnoException).code ?? '';
 }

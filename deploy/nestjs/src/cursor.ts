@@ -1,12 +1,16 @@
-import { ProtocolError } from './errors';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { EdgeError, ProtocolError, reasonOf } from './errors';
 import { type Alert, type Cursor, type HelloOk, isDurable } from './messages';
 
 /**
- * Where the cursors of your devices are kept, in your database: one row a device. Both may be asynchronous; when one
- * fails it is tried again, and no further alert is given to your handler until it has worked.
+ * Where the cursors of your devices are kept, in your database: one row a device, and rows of its own for each
+ * EdgeTransport or EdgeStreams. Both may be asynchronous; when one fails it is tried again, and no further alert is
+ * given to your handler until it has worked.
  */
 export interface CursorStore {
-  load(deviceId: string): Promise<Cursor | undefined> | Cursor | undefined;
+  /** What was saved last; undefined or null for a device that is new. */
+  load(deviceId: string): Promise<Cursor | null | undefined> | Cursor | null | undefined;
   save(deviceId: string, cursor: Cursor): Promise<void> | void;
 }
 
@@ -21,6 +25,36 @@ export class MemoryCursorStore implements CursorStore {
   save(deviceId: string, cursor: Cursor): void {
     this.cursors.set(deviceId, { ...cursor });
   }
+}
+
+/**
+ * The cursor that is kept for this device; EdgeError when there is no answer in `boundMs` milliseconds, or it is no
+ * cursor: beginning anew in silence would lose alerts.
+ */
+export async function loadCursor(store: CursorStore, deviceId: string, boundMs: number): Promise<Cursor | undefined> {
+  const answered = new AbortController();
+  const late = sleep(boundMs, undefined, { signal: answered.signal }).then(() => {
+    throw new Error(`no answer in ${boundMs / 1_000} s`);
+  });
+  try {
+    return checked(await Promise.race([store.load(deviceId), late]));
+  } catch (cause) {
+    throw new EdgeError(`the cursor of ${deviceId} could not be loaded: ${reasonOf(cause)}`, { cause });
+  } finally {
+    answered.abort();
+    late.catch(() => undefined); // it was ended
+  }
+}
+
+/** Rows may have more columns; a number that a database gives as text (a bigint's) would count wrong. */
+function checked(row: Cursor | null | undefined): Cursor | undefined {
+  if (row === undefined || row === null) return undefined;
+  const { stream, seq } = row;
+  if (typeof stream !== 'string' || stream === '') throw new Error('`stream` must be the text that was saved');
+  if (!Number.isSafeInteger(seq) || seq < 0) {
+    throw new Error(`\`seq\` must be the number that was saved, and is a ${typeof seq}`);
+  }
+  return { stream, seq };
 }
 
 /** What an alert that came means: whether it is to be given to the application, and where the cursor is after it. */

@@ -5,9 +5,9 @@ import { Backoff } from './backoff';
 import { Calls } from './calls';
 import type { Commands } from './commands';
 import { type ConnectionSettings, TIMING } from './connection';
-import { AlertCursor, type CursorStore, Recent } from './cursor';
+import { AlertCursor, type CursorStore, loadCursor, Recent } from './cursor';
 import { EdgeError, reasonOf } from './errors';
-import { check, type DeviceHandlers, type Shared, topicsOf } from './handlers';
+import { check, type DeviceHandlers, type Shared, tellStatus, topicsOf } from './handlers';
 import { framesHello, mainHello } from './hello';
 import { AlertLane, DroppingLane } from './lanes';
 import { Link, type LinkOwner, type Source } from './link';
@@ -43,14 +43,20 @@ export class EdgeDevice {
   private running: Promise<unknown> | undefined;
   private stopped: Promise<void> | undefined;
 
+  private readonly options: DeviceOptions;
+
+  /** Throws EdgeError where options cannot work. */
   constructor(
-    private readonly options: DeviceOptions,
+    given: DeviceOptions,
     private readonly handlers: DeviceHandlers,
     private readonly shared: Shared = {},
   ) {
+    this.topics = topicsOf(given, handlers);
+    check(given, this.topics, shared);
+    const { auth, plain, ...ofIncoming } = given;
+    const options = given.incoming ? ofIncoming : { auth, plain, ...ofIncoming };
+    this.options = options;
     this.id = options.deviceId;
-    this.topics = topicsOf(options, handlers);
-    check(options, this.topics, shared);
     const backoff = (): Backoff => new Backoff(options.random);
     const warn = (what: string) => (error: unknown) => this.warn(`the ${what} handler failed: ${reasonOf(error)}`);
     this.alerts = new AlertLane(options.alertQueue ?? ALERTS_WAITING, this.alertWork(shared.cursors), backoff);
@@ -97,6 +103,11 @@ export class EdgeDevice {
   stop(): Promise<void> {
     this.stopped ??= this.end();
     return this.stopped;
+  }
+
+  /** It came on another connection while this one seems to stand. */
+  cameAnew(): void {
+    this.main.probe();
   }
 
   /**
@@ -175,18 +186,17 @@ export class EdgeDevice {
         if (this.options.consumer !== undefined) this.acks.moved(cursor);
       },
       failed: (what, retryMs) => this.warn(`${what}; again in ${(retryMs / 1_000).toFixed(1)} s`),
+      slow: (what) => this.warn(what, 'slow'),
     };
   }
 
   /** Before each attempt: the cursor is needed for the hello, and room for what will come. */
   private async prepare(): Promise<void> {
     await this.alerts.room();
-    if (this.cursor || !this.resumes) return;
-    try {
-      this.cursor = new AlertCursor(await this.shared.cursors?.load(this.id));
-    } catch (error) {
-      throw new EdgeError(`the cursor of ${this.id} could not be loaded: ${reasonOf(error)}`);
-    }
+    const { cursors } = this.shared;
+    if (this.cursor || !this.resumes || !cursors) return;
+    const { connectMs } = { ...TIMING, ...this.options.timing };
+    this.cursor = new AlertCursor(await loadCursor(cursors, this.id, connectMs));
   }
 
   private begin(welcome: Welcome, ok: HelloOk | undefined): void {
@@ -203,10 +213,10 @@ export class EdgeDevice {
 
   /** A reset is none for who knew nothing before. */
   private tellLoss({ resume, stream = '' }: HelloOk, known: boolean): void {
-    if (resume?.status === 'gap') this.tell({ deviceId: this.id, event: 'gap', missed: resume.missed });
-    if (resume?.status === 'reset' && known) {
-      this.tell({ deviceId: this.id, event: 'reset', stream, from: resume.from });
-    }
+    if (!resume) return;
+    const { status, from, missed } = resume;
+    if (status === 'gap') this.tell({ deviceId: this.id, event: 'gap', stream, missed, from });
+    if (status === 'reset' && known) this.tell({ deviceId: this.id, event: 'reset', stream, from });
   }
 
   private receive(message: ServerMessage): void {
@@ -252,7 +262,7 @@ export class EdgeDevice {
   private lose(connection: 'main' | 'frames', error: Error, retryMs: number): void {
     if (connection === 'main') this.ready = false;
     const { code = '' } = error as { code?: string };
-    this.tell({ deviceId: this.id, event: 'lost', connection, reason: reasonOf(error), code, retryMs });
+    this.tell({ deviceId: this.id, event: 'lost', connection, reason: reasonOf(error), code, retryMs, error });
   }
 
   private warn(reason: string, code = ''): void {
@@ -262,13 +272,7 @@ export class EdgeDevice {
   private tell(status: EdgeStatus): void {
     const ofMain = 'connection' in status ? status.connection === 'main' : status.event === 'stopped';
     if (ofMain) this.status = status;
-    try {
-      this.handlers.status?.(status);
-    } catch (error) {
-      queueMicrotask(() => {
-        throw error; // as everywhere in Node, and not in the middle of the device's own work
-      });
-    }
+    tellStatus(this.handlers, status);
   }
 
   private async end(): Promise<void> {

@@ -1,4 +1,4 @@
-/** What everything thrown here derives from. */
+/** What everything thrown here derives from; `cause` is what Node or OpenSSL said, where that was translated. */
 export class EdgeError extends Error {
   override name = 'EdgeError';
 }
@@ -15,8 +15,9 @@ export class ConnectionError extends EdgeError {
   constructor(
     message: string,
     readonly code = '',
+    options?: ErrorOptions,
   ) {
-    super(message);
+    super(message, options);
   }
 }
 

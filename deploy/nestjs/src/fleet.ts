@@ -1,26 +1,36 @@
+import { checkFleet } from './checks';
 import { EdgeDevice } from './device';
 import { EdgeError } from './errors';
 import { Gateway } from './gateway';
 import type { DeviceHandlers } from './handlers';
 import type { Topic } from './messages';
 import type { DeviceOptions, EdgeOptions } from './options';
+import { Repeats } from './repeats';
 import type { EdgeStatus } from './status';
 
 /** Many devices, each by its id. */
 export class Fleet {
   readonly #options: EdgeOptions; // not shown by inspectors: it holds secrets
   private readonly byId = new Map<string, EdgeDevice>();
-
   private readonly gateway: Gateway | undefined;
+  private stopped = false;
 
+  /** Throws EdgeError where options cannot work: those of the devices too, before one of them is connected to. */
   constructor(
     options: EdgeOptions,
     private readonly handlers: (device: () => EdgeDevice) => DeviceHandlers,
     logger: { warn(text: string): void },
   ) {
+    checkFleet(options);
     this.#options = options;
+    const repeats = new Repeats();
+    const refused = (reason: string): void => {
+      const line = repeats.line(reason);
+      if (line !== undefined) logger.warn(line);
+    };
     const knows = (deviceId: string): boolean => this.byId.get(deviceId)?.incoming ?? false;
-    if (options.gateway) this.gateway = new Gateway(options.gateway, knows, (reason) => logger.warn(reason));
+    const held = (deviceId: string): void => this.byId.get(deviceId)?.cameAnew();
+    if (options.gateway) this.gateway = new Gateway(options.gateway, { knows, held, refused });
   }
 
   get devices(): EdgeDevice[] {
@@ -31,13 +41,20 @@ export class Fleet {
     return this.byId.get(deviceId);
   }
 
-  /** Begins to connect to the devices of the options; fails when the gateway cannot listen. */
+  /** Begins to connect to the devices of the options; fails as a whole, for example when the gateway cannot listen. */
   async start(topics: (options: DeviceOptions) => Topic[]): Promise<void> {
     await this.gateway?.listen();
-    for (const own of this.#options.devices ?? []) this.add(own, topics);
+    if (this.stopped) return this.gateway?.close();
+    try {
+      for (const own of this.#options.devices ?? []) this.add(own, topics);
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
   }
 
   add(own: DeviceOptions, topics: (options: DeviceOptions) => Topic[]): EdgeDevice {
+    if (this.stopped) throw new EdgeError(`device "${own.deviceId}" comes too late: everything was stopped`);
     const options = { ...this.#options.defaults, ...own };
     if (this.byId.has(options.deviceId)) throw new EdgeError(`device "${options.deviceId}" is there already`);
     const { cursors, giveUp } = this.#options;
@@ -60,14 +77,19 @@ export class Fleet {
   }
 
   async stop(): Promise<void> {
+    this.stopped = true;
     this.gateway?.close();
     await Promise.all(this.devices.map((device) => this.remove(device.id)));
   }
 }
 
-/** What a log says of a device: a connection that cannot be made is told once for each reason, not at each attempt. */
+/**
+ * What a log says of a device: a connection that cannot be made is told once for each reason, not at each attempt, and
+ * the same warning once a minute.
+ */
 export class StatusLog {
   private readonly told = new Map<string, string>();
+  private readonly repeats = new Repeats();
 
   constructor(private readonly logger: { log(text: string): void; warn(text: string): void }) {}
 
@@ -77,7 +99,9 @@ export class StatusLog {
     if (status.event === 'lost') this.told.set(key, status.reason);
     if (status.event === 'connected' || status.event === 'stopped') this.told.delete(key);
     const quiet = status.event === 'connected' || status.event === 'stopped';
-    this.logger[quiet ? 'log' : 'warn'](`${status.deviceId}: ${describe(status)}`);
+    const text = `${status.deviceId}: ${describe(status)}`;
+    const line = status.event === 'warning' ? this.repeats.line(text) : text;
+    if (line !== undefined) this.logger[quiet ? 'log' : 'warn'](line);
   }
 }
 
@@ -88,7 +112,7 @@ function describe(status: EdgeStatus): string {
     case 'lost':
       return `${status.connection === 'frames' ? 'pictures: ' : ''}${status.reason}; trying again`;
     case 'gap':
-      return `${status.missed} alerts are gone: the device could not keep them for so long`;
+      return `${status.missed} alerts before ${status.from} are gone: the device could not keep them for so long`;
     case 'reset':
       return `its alerts begin anew, with ${status.from} of stream ${status.stream}`;
     case 'warning':

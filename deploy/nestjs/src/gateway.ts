@@ -2,6 +2,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import * as tls from 'node:tls';
 
 import { ConnectionError } from './errors';
+import { meaningOf } from './faults';
 import { deviceOf, type TlsOptions } from './tls';
 
 /**
@@ -15,6 +16,17 @@ export interface GatewayOptions extends Omit<TlsOptions, 'fingerprint'> {
 }
 
 const HANDSHAKE_MS = 10_000;
+const MOST_HANDSHAKES = 1_024; // beyond it the oldest is ended: strangers must not take every file descriptor
+
+/** What a Gateway asks and tells its owner. */
+export interface GatewayOwner {
+  /** Whether this device may come. */
+  knows(deviceId: string): boolean;
+  /** A device came that is connected already: its older connection may be dead. */
+  held(deviceId: string): void;
+  /** Somebody did not get in; one line for people. */
+  refused(reason: string): void;
+}
 
 /** Takes devices' connections, each for the device that its certificate names. */
 export class Gateway {
@@ -22,19 +34,19 @@ export class Gateway {
   private readonly server: tls.Server;
   private readonly held = new Map<string, Socket>(); // one a device that nobody awaits yet: the newest
   private readonly awaited = new Map<string, (socket: Socket) => void>();
+  private readonly handshakes = new Map<string, Socket>(); // by address and port
 
-  /** `knows` tells which devices may come, `refused` is told of others. */
   constructor(
     options: GatewayOptions,
-    private readonly knows: (deviceId: string) => boolean,
-    private readonly refused: (reason: string) => void,
+    private readonly owner: GatewayOwner,
   ) {
     this.#options = options;
     const { host: _host, port: _port, ...files } = options;
     const login = { ...files, requestCert: true, rejectUnauthorized: true, handshakeTimeout: HANDSHAKE_MS };
     this.server = tls.createServer({ ...login, minVersion: 'TLSv1.3', noDelay: true, keepAlive: true });
     this.server.on('secureConnection', (socket) => this.take(socket));
-    this.server.on('tlsClientError', () => undefined); // no device: a scanner, a wrong certificate
+    this.server.on('connection', (socket: Socket) => this.shake(socket));
+    this.server.on('tlsClientError', (error, socket) => this.refuse(error, socket));
   }
 
   get port(): number {
@@ -74,15 +86,32 @@ export class Gateway {
   /** Takes no more; what was given away stays open. */
   close(): void {
     this.server.close();
-    for (const socket of this.held.values()) socket.destroy();
+    for (const socket of [...this.held.values(), ...this.handshakes.values()]) socket.destroy();
     this.held.clear();
   }
 
+  private shake(socket: Socket): void {
+    const name = nameOf(socket);
+    this.handshakes.set(name, socket);
+    socket.once('close', () => this.handshakes.delete(name));
+    if (this.handshakes.size > MOST_HANDSHAKES) this.handshakes.values().next().value?.destroy();
+  }
+
+  /** Who only opens a connection and ends it, as a probe of a load balancer's does, is not worth a line. */
+  private refuse(error: NodeJS.ErrnoException, socket: tls.TLSSocket): void {
+    const code = socket.authorizationError as unknown as string | undefined; // a code, whatever its type says
+    if (!code && error.code === 'ECONNRESET') return;
+    this.owner.refused(`a connection to the gateway failed: ${meaningOf(code ? { code } : error)}`);
+  }
+
   private take(socket: tls.TLSSocket): void {
+    this.handshakes.delete(nameOf(socket));
     socket.on('error', () => undefined); // told by whoever reads it
     const deviceId = deviceOf(socket.getPeerCertificate().subjectaltname);
-    if (deviceId === undefined || !this.knows(deviceId)) {
-      this.refused(`a connection from ${socket.remoteAddress}: ${deviceId ?? 'no device'} is not among the devices`);
+    if (deviceId === undefined || !this.owner.knows(deviceId)) {
+      this.owner.refused(
+        `a connection from ${socket.remoteAddress}: ${deviceId ?? 'no device'} is not among the devices`,
+      );
       socket.destroy();
       return;
     }
@@ -91,5 +120,10 @@ export class Gateway {
     if (waiting) return waiting(socket);
     this.held.get(deviceId)?.destroy();
     this.held.set(deviceId, socket);
+    this.owner.held(deviceId);
   }
+}
+
+function nameOf(socket: Socket): string {
+  return `${socket.remoteAddress} ${socket.remotePort}`;
 }

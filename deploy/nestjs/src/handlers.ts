@@ -1,5 +1,6 @@
+import { checkDevice } from './checks';
 import type { CursorStore } from './cursor';
-import { EdgeError } from './errors';
+import { EdgeError, reasonOf } from './errors';
 import type { Gateway } from './gateway';
 import type { Alert, DetectionResult, Health, Topic, VideoFrame } from './messages';
 import type { DeviceOptions, EdgeOptions } from './options';
@@ -12,7 +13,8 @@ export interface DeviceHandlers {
   detection?(result: DetectionResult): unknown;
   frame?(frame: VideoFrame): unknown;
   health?(health: Health): unknown;
-  status?(status: EdgeStatus): void;
+  /** Not waited for; its failure is a warning of the process, as nobody else can be told. */
+  status?(status: EdgeStatus): unknown;
 }
 
 /** What devices of one application have in common. */
@@ -21,8 +23,6 @@ export interface Shared {
   giveUp?: EdgeOptions['giveUp'];
   gateway?: Gateway;
 }
-
-const CONSUMER = /^[A-Za-z0-9._-]{1,64}$/;
 
 /** What to ask a device for: nothing that nobody handles. */
 export function topicsOf({ subscribe }: DeviceOptions, handlers: DeviceHandlers): Set<Topic> {
@@ -33,16 +33,22 @@ export function topicsOf({ subscribe }: DeviceOptions, handlers: DeviceHandlers)
 }
 
 /** Refuses options that cannot work. */
-export function check(
-  { deviceId, consumer, incoming, plain }: DeviceOptions,
-  topics: Set<Topic>,
-  shared: Shared,
-): void {
-  if (consumer !== undefined && !CONSUMER.test(consumer)) {
-    throw new EdgeError(`consumer "${consumer}" must be 1 to 64 letters, digits, dots, dashes or underscores`);
-  }
+export function check(options: DeviceOptions, topics: Set<Topic>, shared: Shared): void {
+  checkDevice(options);
+  const { deviceId, incoming, plain } = options;
   if (incoming && !shared.gateway) throw new EdgeError(`device "${deviceId}" needs a gateway to come in by`);
   if (topics.has('alerts') && !plain && !shared.cursors) {
     throw new EdgeError(`device "${deviceId}" needs a cursor store for its alerts`);
+  }
+}
+
+/** Tells a status handler, whose failure must not end what told it. */
+export function tellStatus(handlers: DeviceHandlers, status: EdgeStatus): void {
+  const failed = (error: unknown): void =>
+    process.emitWarning(`the status handler of ${status.deviceId} failed: ${reasonOf(error)}`, 'EdgeWarning');
+  try {
+    Promise.resolve(handlers.status?.(status)).catch(failed);
+  } catch (error) {
+    failed(error);
   }
 }

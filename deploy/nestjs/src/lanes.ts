@@ -4,6 +4,8 @@ import { reasonOf } from './errors';
 import type { Alert, Cursor } from './messages';
 import { wait } from './wait';
 
+const SLOW_MS = 30_000; // so long nothing is said of a handler or a store that works on
+
 /** Results and pictures on their way to a handler; when it is too slow for them, the oldest is dropped and counted. */
 export class DroppingLane<T> {
   dropped = 0;
@@ -57,6 +59,8 @@ export interface AlertWork {
   moved(cursor: Cursor): void;
   /** Something did not work and is tried again in `retryMs`. */
   failed(what: string, retryMs: number): void;
+  /** Something is not done yet, every 30 s. */
+  slow(what: string): void;
 }
 
 interface Item extends Step {
@@ -119,7 +123,9 @@ export class AlertLane {
   private async handle({ alert, give, cursor }: Item): Promise<boolean> {
     if (alert && give && !(await this.give(alert))) return false;
     if (!cursor) return true;
-    const saved = await this.until('the cursor was not saved', () => this.work.save(cursor));
+    const saved = await this.until('the cursor was not saved', 'the cursor store has not answered', () =>
+      this.work.save(cursor),
+    );
     if (saved) this.work.moved(cursor);
     return saved;
   }
@@ -127,6 +133,7 @@ export class AlertLane {
   private give(alert: Alert): Promise<boolean> {
     return this.until(
       `alert ${alert.alert_id} was not handled`,
+      `alert ${alert.alert_id} has been with its handler`,
       (attempt) => this.work.give(alert, attempt),
       (error, attempt) => this.work.giveUp(alert, error, attempt),
     );
@@ -135,13 +142,14 @@ export class AlertLane {
   /** Does it until it works or is given up; false when the lane was stopped first. */
   private async until(
     what: string,
+    unfinished: string,
     action: (attempt: number) => unknown,
     giveUp: (error: unknown, attempt: number) => boolean | Promise<boolean> = () => false,
   ): Promise<boolean> {
     const backoff = this.backoff();
     for (let attempt = 1; ; attempt++) {
       try {
-        await action(attempt);
+        await this.timed(unfinished, () => action(attempt));
         return true;
       } catch (error) {
         if (await this.leftOut(() => giveUp(error, attempt))) return true;
@@ -149,6 +157,16 @@ export class AlertLane {
         this.work.failed(`${what}: ${reasonOf(error)}`, retryMs);
         if (!(await wait(retryMs, this.stopping.signal))) return false;
       }
+    }
+  }
+
+  private async timed(unfinished: string, action: () => unknown): Promise<void> {
+    let times = 0;
+    const watch = setInterval(() => this.work.slow(`${unfinished} for ${(++times * SLOW_MS) / 1_000} s`), SLOW_MS);
+    try {
+      await action();
+    } finally {
+      clearInterval(watch);
     }
   }
 

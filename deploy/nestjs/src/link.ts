@@ -56,6 +56,11 @@ export class Link {
     return this.connection?.send(message) ?? false;
   }
 
+  /** Another connection came: is this one still there? */
+  probe(): void {
+    this.connection?.probe();
+  }
+
   pause(): void {
     this.connection?.pause();
   }

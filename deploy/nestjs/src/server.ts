@@ -4,7 +4,7 @@ import { isObservable, lastValueFrom } from 'rxjs';
 
 import { EdgeContext } from './context';
 import type { EdgeDevice } from './device';
-import { reasonOf } from './errors';
+import { EdgeError, reasonOf } from './errors';
 import { Fleet, StatusLog } from './fleet';
 import type { DeviceHandlers } from './handlers';
 import type { Topic } from './messages';
@@ -31,6 +31,7 @@ export class EdgeTransport extends Server<Record<string, never>> implements Cust
   override readonly propagatesEventHandlerErrors = true;
   protected override readonly logger = new Logger(EdgeTransport.name);
   private readonly fleet: Fleet;
+  private listening = false;
   private readonly log = new StatusLog(this.logger);
 
   constructor(options: EdgeOptions) {
@@ -46,8 +47,9 @@ export class EdgeTransport extends Server<Record<string, never>> implements Cust
     return this.fleet.get(deviceId);
   }
 
-  /** Begins to connect to one more device. */
+  /** Begins to connect to one more device; after listen(), when it is known what the controllers handle. */
   add(options: DeviceOptions): EdgeDevice {
+    if (!this.listening) throw new EdgeError('add devices after app.listen(), or name them in `devices`');
     return this.fleet.add(options, (all) => this.topics(all));
   }
 
@@ -57,6 +59,7 @@ export class EdgeTransport extends Server<Record<string, never>> implements Cust
   }
 
   listen(callback: (error?: unknown) => void): void {
+    this.listening = true;
     this.fleet.start((all) => this.topics(all)).then(() => callback(), callback);
   }
 

@@ -12,10 +12,21 @@ export type EdgeStatus =
       resume?: Resume;
       role?: Role;
     }
-  /** Not connected, or not any more; the next attempt comes in `retryMs`. `code` is the device's or Node's. */
-  | { deviceId: string; event: 'lost'; connection: 'main' | 'frames'; reason: string; code: string; retryMs: number }
-  /** `missed` alerts are gone for good: the device could not keep them for so long. */
-  | { deviceId: string; event: 'gap'; missed: number }
+  | {
+      deviceId: string;
+      /** Not connected, or not any more; the next attempt comes in `retryMs`. */
+      event: 'lost';
+      connection: 'main' | 'frames';
+      /** One line that says what to do. */
+      reason: string;
+      /** The device's or Node's, where there is one. */
+      code: string;
+      retryMs: number;
+      /** For logs: its `cause` is what Node or OpenSSL said. */
+      error: Error;
+    }
+  /** `missed` alerts before number `from` are gone for good: the device could not keep them for so long. */
+  | { deviceId: string; event: 'gap'; stream: string; missed: number; from: number }
   /** The device's alerts begin anew (another card, a restored backup): all that it has are given, from `from` on. */
   | { deviceId: string; event: 'reset'; stream: string; from: number }
   /** A handler or the cursor store failed, or the device complained. */

@@ -50,6 +50,9 @@ export class EdgeStreams implements OnApplicationBootstrap, OnModuleDestroy {
   private readonly log = new StatusLog(this.logger);
 
   constructor(options: EdgeStreamsOptions) {
+    if (options.onAlert !== undefined && typeof options.onAlert !== 'function') {
+      throw new EdgeError('`onAlert` must be a function');
+    }
     this.onAlert = options.onAlert;
     this.fleet = new Fleet(options, (device) => this.handlers(device), this.logger);
     this.alerts$ = this.alerts.asObservable();

@@ -1,7 +1,8 @@
 import * as net from 'node:net';
 import * as tls from 'node:tls';
 
-import { ConnectionError, EdgeError } from './errors';
+import { ConnectionError } from './errors';
+import { meaningOf } from './faults';
 
 /**
  * TLS 1.3 to a device. Either `ca`: the device's certificate must be of that authority and name the device_id that is
@@ -32,7 +33,7 @@ const KEEPALIVE_MS = 10_000;
 export async function dial(target: Target, timeoutMs: number, signal: AbortSignal): Promise<net.Socket> {
   signal.throwIfAborted();
   const socket = open(target);
-  const abort = (): void => void socket.destroy(new ConnectionError('no answer', 'ETIMEDOUT'));
+  const abort = (): void => void socket.destroy(new ConnectionError(meaningOf({ code: 'ETIMEDOUT' }), 'ETIMEDOUT'));
   const late = setTimeout(abort, timeoutMs);
   signal.addEventListener('abort', abort);
   try {
@@ -75,7 +76,6 @@ function tcpSettings(target: Target): net.TcpNetConnectOpts {
 
 function tlsSettings(target: Target, options: TlsOptions): tls.ConnectionOptions {
   const { ca, cert, key, passphrase, crl, fingerprint } = options;
-  if (!ca === !fingerprint) throw new EdgeError(`TLS to ${target.deviceId} needs either \`ca\` or \`fingerprint\``);
   return {
     ...tcpSettings(target),
     ...Object.fromEntries(
@@ -92,7 +92,8 @@ function checkDevice(names: string | undefined, deviceId: string): Error | undef
   const found = deviceOf(names);
   if (found === deviceId) return undefined;
   return new ConnectionError(
-    `its certificate is ${found === undefined ? 'no device' : `device "${found}"`}'s`,
+    `its certificate is ${found === undefined ? 'no device' : `device "${found}"`}'s, not device "${deviceId}"'s: ` +
+      'correct the address, or `deviceId`',
     'wrong_device',
   );
 }
@@ -102,7 +103,8 @@ function checkFingerprint(socket: tls.TLSSocket, expected: string | undefined): 
   const plain = (text: string | undefined): string => (text ?? '').replaceAll(':', '').toLowerCase();
   const found = plain(socket.getPeerCertificate().fingerprint256);
   if (found === '' || found !== plain(expected)) {
-    throw new ConnectionError(`its certificate has the fingerprint ${found}, not the pinned one`, 'wrong_fingerprint');
+    const reason = `its certificate has the fingerprint ${found}, not the pinned one: was it renewed?`;
+    throw new ConnectionError(reason, 'wrong_fingerprint');
   }
 }
 
@@ -122,7 +124,7 @@ function once(socket: net.Socket, event: string): Promise<void> {
 }
 
 function explain(error: unknown, target: Target): ConnectionError {
-  const { message, code } = error as NodeJS.ErrnoException;
-  const reason = message || code || String(error);
-  return new ConnectionError(`cannot connect to ${target.deviceId} at ${target.host}:${target.port}: ${reason}`, code);
+  const where = `cannot connect to ${target.deviceId} at ${target.host}:${target.port}`;
+  const reason = error instanceof ConnectionError ? error.message : meaningOf(error);
+  return new ConnectionError(`${where}: ${reason}`, (error as NodeJS.ErrnoException).code, { cause: error });
 }

@@ -3,7 +3,7 @@ import { afterEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 
-import { CommandError, EdgeDevice, EdgeError, MemoryCursorStore } from '../src';
+import { CommandError, type CursorStore, EdgeError, MemoryCursorStore } from '../src';
 import { Client, closeAll, scripted } from './client';
 import { makeAlert, makeResult } from './scripted';
 import { waitUntil } from './support';
@@ -102,19 +102,19 @@ test('commands: the answer, an error, none in time, and the same id again after 
     client.edge.command('reset_config', {}),
     new CommandError('unknown_command', 'reset_config: there is no reset_config'),
   );
-  const late = client.edge.command('restart_camera', {}, 1_500).catch((error: CommandError) => error.code);
+  const again = client.edge.command('restart_camera', {}, 60_000).catch((error: CommandError) => error.code);
   const ids = (): unknown[] =>
     server.heard.filter((message) => message.cmd === 'restart_camera').map((message) => message.id);
   await waitUntil(() => ids().length === 1, 'the command');
   server.hangUp();
   await waitUntil(() => ids().length === 2, 'the command again');
   assert.equal(new Set(ids()).size, 1);
+  const late = client.edge.command('restart_camera', {}, 100).catch((error: CommandError) => error.code);
   assert.equal(await late, 'timeout');
   const long = client.edge.command('set_config', { values: { 'alerts.rules': 'x'.repeat(70_000) } });
   await assert.rejects(long, /the device takes 65536/);
-  const waiting = client.edge.command('restart_camera', {}).catch((error: CommandError) => error.code);
   await client.edge.stop();
-  assert.equal(await waiting, 'closed');
+  assert.equal(await again, 'closed');
 });
 
 test('a gap and a reset are told, and it goes on from there', async () => {
@@ -125,13 +125,37 @@ test('a gap and a reset are told, and it goes on from there', async () => {
   server.store();
   const client = await new Client(server, store).connected();
   await waitUntil(() => client.given.length === 1, 'the oldest');
-  assert.deepEqual(client.of('gap'), [{ deviceId: 'edge-01', event: 'gap', missed: 5 }]);
+  assert.deepEqual(client.of('gap'), [{ deviceId: 'edge-01', event: 'gap', stream: 'stream-1', missed: 5, from: 11 }]);
   Object.assign(server, { stream: 'stream-2', oldest: 1, alerts: [] });
   server.store({ event_uid: 'another' });
   server.hangUp();
   await waitUntil(() => client.given.length === 2, 'the new stream');
   assert.deepEqual(client.of('reset'), [{ deviceId: 'edge-01', event: 'reset', stream: 'stream-2', from: 1 }]);
   await waitUntil(() => store.load('edge-01')?.stream === 'stream-2', 'the cursor');
+});
+
+test('a cursor that does not come, or not as it was saved, is no reason to begin anew in silence', async () => {
+  const server = await scripted();
+  const never = (): Promise<undefined> => new Promise(() => undefined);
+  const save = (): void => undefined;
+  for (const [load, reason] of [
+    [never, /cursor of edge-01 could not be loaded: no answer in 0.1 s/],
+    [() => ({ stream: 'stream-1', seq: '42' }), /`seq` must be the number that was saved, and is a string/],
+    [() => ({ stream: 'stream-1', seq: -1 }), /`seq` must be/],
+    [() => ({ seq: 4 }), /`stream` must be the text that was saved/],
+  ] as Array<[CursorStore['load'], RegExp]>) {
+    const client = new Client(server, { load, save }, { timing: { connectMs: 100 } });
+    assert.match(await client.lost(), reason);
+    await client.edge.stop();
+  }
+  assert.equal(server.connections, 0);
+  server.store();
+  const row = { device: 'edge-01', stream: 'stream-1', seq: 0, updated: new Date() };
+  const known = await new Client(server, { load: () => row, save }).connected();
+  await waitUntil(() => known.given.length === 1, 'the missed one');
+  const fresh = await new Client(server, { load: async () => null, save }, { start: 'oldest' }).connected();
+  await waitUntil(() => fresh.given.length === 1, 'all');
+  assert.deepEqual(fresh.of('reset'), []);
 });
 
 test('a jump hangs up and is resumed', async () => {
@@ -154,7 +178,10 @@ test('complaints are passed on, fatal ones end the connection, and a goodbye is 
   server.broadcast({ type: 'error', code: 'slow_consumer', message: 'too slow', fatal: true });
   assert.match(await client.lost(), /the device says slow_consumer: too slow/);
   const [lost] = client.of('lost');
-  assert.deepEqual(lost, {
+  assert.ok(lost?.event === 'lost');
+  const { error, ...told } = lost;
+  assert.equal(error.message, told.reason);
+  assert.deepEqual(told, {
     ...{ deviceId: 'edge-01', event: 'lost', connection: 'main', code: 'slow_consumer', retryMs: 950 },
     reason: 'the device says slow_consumer: too slow',
   });
@@ -203,17 +230,50 @@ test('stop while nobody answers, and twice', async () => {
   const server = await scripted();
   await server.close();
   const client = new Client(server);
-  assert.match(await client.lost(), /cannot connect to edge-01 at 127.0.0.1:\d+: .*ECONNREFUSED/);
+  assert.match(await client.lost(), /cannot connect to edge-01 at 127.0.0.1:\d+: nothing listens there.*ECONNREFUSED/);
   await Promise.all([client.edge.stop(), client.edge.stop()]);
 });
 
-test('options that cannot work are refused at once', () => {
-  const alert = (): void => undefined;
-  assert.throws(() => new EdgeDevice({ deviceId: 'edge-01' }, { alert }), /needs a cursor store/);
-  assert.throws(() => new EdgeDevice({ deviceId: 'edge-01', consumer: 'a b' }, {}), /consumer "a b" must be/);
-  assert.throws(
-    () => new EdgeDevice({ deviceId: 'edge-01', auth: { keyId: 'k', secret: 'short' } }, {}),
-    /hexadecimal/,
-  );
-  new EdgeDevice({ deviceId: 'edge-01' }, { detection: alert });
+test('a process that was too busy to read does not take the device for gone', async () => {
+  const server = await scripted();
+  const client = await new Client(server, undefined, { timing: { idleMs: 400 } }).connected();
+  const until = performance.now() + 1_200;
+  while (performance.now() < until); // as a handler that computes for long
+  const pings = server.heard.length;
+  await waitUntil(() => server.heard.length > pings + 2, 'further heartbeats');
+  assert.deepEqual(client.of('lost'), []);
+});
+
+test('a status handler that fails is a warning of the process, and everything goes on', async () => {
+  const server = await scripted();
+  const warnings: Error[] = [];
+  const hear = (warning: Error): void => void warnings.push(warning);
+  process.on('warning', hear);
+  const given: number[] = [];
+  const alert = (alert: { seq?: number }): void => void given.push(alert.seq ?? 0);
+  for (const status of [() => Promise.reject(new Error('no log')), () => assert.fail('no log')]) {
+    new Client(server, undefined, {}, { status, alert });
+  }
+  await waitUntil(() => warnings.length === 2, 'the warnings');
+  process.off('warning', hear);
+  assert.match(String(warnings[0]), /EdgeWarning: the status handler of edge-01 failed: no log/);
+  await waitUntil(() => [...server.sessions].filter((session) => session.greeted).length === 2, 'both');
+  server.raise();
+  await waitUntil(() => given.length === 2, 'the alert, twice');
+});
+
+test('a device was replaced: the other one is refused by its name, and nothing of it is given', async () => {
+  const server = await scripted();
+  const client = await new Client(server).connected();
+  Object.assign(server, { id: 'edge-07' });
+  server.store();
+  server.hangUp();
+  await waitUntil(() => client.of('lost').length >= 2, 'the refusal');
+  assert.match(inspect(client.of('lost')[1]), /this is device "edge-07", not "edge-01": correct the address/);
+  assert.deepEqual(client.given, []);
+});
+
+test('a device that hangs up before its welcome: what that usually means', async () => {
+  const server = await scripted({ mute: true });
+  assert.match(await new Client(server).lost(), /hung up before its welcome: it speaks TLS there \(then give `tls`\)/);
 });

@@ -2,6 +2,7 @@
 import { strict as assert } from 'node:assert';
 import { X509Certificate } from 'node:crypto';
 import { after, afterEach, before, describe, test } from 'node:test';
+import { inspect } from 'node:util';
 
 import type { DeviceOptions } from '../src';
 import { Fleet } from './certificates';
@@ -20,6 +21,10 @@ describe('one device with every kind of listener', NEEDS_PROGRAM, () => {
 
   before(async () => {
     fleet = new Fleet();
+    fleet.sign('expired', 'urn:preact-edge:role:viewer', -10, -1);
+    fleet.sign('future', 'urn:preact-edge:role:viewer', 1, 10);
+    fleet.sign('backend-viewer-2', 'urn:preact-edge:role:viewer', -1, 10);
+    fleet.certs('revoke', '.', 'backend-viewer-2.pem');
     fleet.certs('key', '--role', 'control', '--append', 'keys.toml', 'backend-1');
     login = { keyId: 'backend-1', secret: /secret = "([0-9a-f]+)"/.exec(fleet.read('keys.toml'))?.[1] ?? '' };
     for (const name of Object.keys(ports) as Array<keyof typeof ports>) ports[name] = await freePort();
@@ -90,7 +95,7 @@ video = true
             assert.equal(jpeg.readUInt16BE(size - 2), 0xffd9);
           }
         }
-        assert.equal(client.given[0]?.rule, 'anybody — quién');
+        assert.match(client.given[0]?.rule ?? '', /^anybody — quién \d$/);
         assert.equal(client.given[0]?.device_id, 'edge-01');
         assert.equal(new Set(client.given.map(keyOf)).size, client.given.length);
         assert.equal(lostReason(client.statuses), undefined);
@@ -110,7 +115,7 @@ video = true
       await waitUntil(() => client.statuses.length > 0, 'an outcome', SLOW);
       const [status] = client.statuses;
       roles.push(status?.event === 'connected' ? status.role : status);
-      const refused = client.edge.command('get_status', {}).then(
+      const refused = client.edge.command('get_status', {}, SLOW).then(
         () => 'done',
         (error: { code: string }) => error.code,
       );
@@ -127,18 +132,31 @@ video = true
       [{ port: ports.inside, tls: { ca }, auth: wrong }, /auth_failed/],
       [{ port: ports.hmac }, /give `auth`/],
       [{ port: ports.length, auth: login }, /does not ask for it/],
-      [{ port: ports.mtls, tls: { ca } }, /certificate/],
-      [{ port: ports.mtls, tls: { ca, ...fleet.pair('elsewhere/device-edge-01') } }, /certificate|unknown ca|broke/],
-      [{ port: ports.mtls, tls: { ca, ...fleet.pair('device-edge-02') } }, /auth_failed/],
+      [{ port: ports.mtls, tls: { ca } }, /asks for a certificate: give `cert` and `key`/],
+      [
+        { port: ports.mtls, tls: { ca, ...fleet.pair('elsewhere/device-edge-01') } },
+        /does not know the authority of our certificate/,
+      ],
+      [{ port: ports.mtls, tls: { ca, ...fleet.pair('expired') } }, /our certificate has expired: renew it/],
+      [{ port: ports.mtls, tls: { ca, ...fleet.pair('future') } }, /refuses our certificate, which is not valid yet/],
+      [{ port: ports.mtls, tls: { ca, ...fleet.pair('backend-viewer-2') } }, /our certificate was revoked/],
+      [
+        { port: ports.mtls, tls: { ca, ...fleet.pair('device-edge-02') } },
+        /auth_failed: .*; compare `auth`.*`tls.cert`/,
+      ],
       [
         { port: ports.mtls, tls: { ca: fleet.read('elsewhere/ca.pem'), ...fleet.pair('backend-control') } },
-        /certificate/,
+        /not of the authority in `ca`/,
       ],
+      [{ port: ports.length, tls: { ca } }, /speaks plain TCP, not TLS: leave `tls` out/],
+      [{ port: ports.mtls, timing: { connectMs: 500 } }, /no welcome came in 0.5 s: a listener with TLS waits/],
+      [{ port: ports.mtls }, /hung up before its welcome: it speaks TLS there \(then give `tls`\)/],
       [{ port: ports.length, deviceId: 'edge-02' }, /this is device "edge-01"/],
     ] as const) {
       const client = follow({ deviceId: 'edge-01', ...options });
       await waitUntil(() => client.statuses.length > 0, 'an outcome', SLOW);
       assert.match(lostReason(client.statuses) ?? 'connected', reason);
+      assert.doesNotMatch(lostReason(client.statuses) ?? '', /error:|routines|\n/);
       await client.edge.stop();
     }
   });
@@ -146,20 +164,22 @@ video = true
   test('commands over mutual TLS, while pictures come on a second connection', async () => {
     const client = follow({ ...control(), subscribe: ['alerts', 'frames', 'health'], frames: { max_fps: 5 } });
     await waitUntil(() => client.frames.length >= 2, 'pictures', SLOW);
-    const report = await client.edge.command('get_status', {});
+    const report = await client.edge.command('get_status', {}, SLOW);
     assert.equal(report.device_id, 'edge-01');
     assert.ok(report.outbox && report.outbox.next_seq >= 1);
-    const picture = await client.edge.command('snapshot', { max_width: 320 });
+    const picture = await client.edge.command('snapshot', { max_width: 320 }, SLOW);
     const jpeg = Buffer.from(picture.jpeg, 'base64');
     assert.deepEqual([jpeg.length, jpeg.readUInt16BE(0), picture.width <= 320], [picture.size, 0xffd8, true]);
-    const { changed } = await client.edge.command('set_config', { values: { 'detector.score_threshold': 0.45 } });
+    const { changed } = await client.edge.command('set_config', { values: { 'detector.score_threshold': 0.45 } }, SLOW);
     assert.deepEqual(changed, { 'detector.score_threshold': 0.45 });
-    await assert.rejects(client.edge.command('set_config', { values: { 'device.id': 'x' } }), { code: 'bad_args' });
-    await client.edge.command('reset_config', {});
-    const { alerts } = await client.edge.command('get_alerts', { limit: 3 });
+    await assert.rejects(client.edge.command('set_config', { values: { 'device.id': 'x' } }, SLOW), {
+      code: 'bad_args',
+    });
+    await client.edge.command('reset_config', {}, SLOW);
+    const { alerts } = await client.edge.command('get_alerts', { limit: 3 }, SLOW);
     assert.ok(alerts.length <= 3 && alerts.every((alert) => alert.replay));
-    const { rules } = await client.edge.command('explain', {});
-    assert.equal(rules[0]?.name, 'anybody — quién');
+    const { rules } = await client.edge.command('explain', {}, SLOW);
+    assert.equal(rules[0]?.name, 'anybody — quién 1');
   });
 
   test('a viewer of mutual TLS gives no commands', async () => {
@@ -174,7 +194,9 @@ video = true
     const acknowledged = client.given.findLast((alert) => alert.seq !== undefined)?.seq;
     const reader = follow({ ...control(), consumer: 'nest-test' });
     const { outbox } = await reader.edge.command('get_status', {}, SLOW);
-    assert.ok((outbox?.consumers['nest-test'] ?? 0) >= (acknowledged ?? Infinity));
+    // Under its name, to which the device may add whose login it was.
+    const kept = Object.entries(outbox?.consumers ?? {}).find(([name]) => name.includes('nest-test'));
+    assert.ok((kept?.[1] ?? 0) >= (acknowledged ?? Infinity), inspect([kept, acknowledged, outbox]));
     await waitUntil(() => reader.given.some((alert) => alert.seq !== undefined), 'the next', SLOW);
     assert.equal(reader.given.find((alert) => alert.seq !== undefined)?.seq, (acknowledged ?? 0) + 1);
   });

@@ -1,32 +1,43 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import * as net from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 
 import { PREACT_EDGE, waitUntil } from './support';
 
-/** A free port of 127.0.0.1, for listeners that must be found again after a restart. */
+/**
+ * A free port of 127.0.0.1, for listeners that must be found again after a restart. Below those that the system gives
+ * to whoever asks for any, so that nobody takes it in between.
+ */
 export async function freePort(): Promise<number> {
-  const server = net.createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  for (;;) {
+    const port = randomInt(20_000, 32_000);
+    const server = net.createServer();
+    const free = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true));
+    });
+    await new Promise((resolve) => server.close(resolve));
+    if (free) return port;
+  }
 }
 
-/** A rule that fires for every few frames of the drawn scene with a person in it, up to `perSecond` times. */
+/** Rules that fire for frames of the drawn scene with a person in it, up to `perSecond` times: each once a second. */
 export function busyRule(perSecond: number): string {
-  return `
+  const rules = Array.from(
+    { length: perSecond },
+    (_, index) => `
 [[alerts.rules]]
-name = "anybody — quién"
+name = "anybody — quién ${index + 1}"
 level = "high"
 all = ["person"]
 hold_hits = 1
 hold_frames = 1
-cooldown_s = ${1 / perSecond}
-`;
+cooldown_s = 1.0
+`,
+  );
+  return rules.join('');
 }
 
 /** The real program on the drawn scene, in a folder of its own; it can be killed and started again. */

@@ -1,5 +1,5 @@
 import { strict as assert } from 'node:assert';
-import { test } from 'node:test';
+import { mock, test } from 'node:test';
 import { inspect } from 'node:util';
 
 import {
@@ -12,6 +12,10 @@ import {
   type LoginTerms,
   ProtocolError,
 } from '../src';
+import { Acks } from '../src/acks';
+import { meaningOf } from '../src/faults';
+import { AlertLane } from '../src/lanes';
+import { Repeats } from '../src/repeats';
 import { deviceOf } from '../src/tls';
 import { makeAlert } from './scripted';
 import { randomFrom, vectors } from './support';
@@ -154,3 +158,84 @@ test('the device is the one that a URI of its certificate names, and no name can
   assert.equal(deviceOf('URI:urn:preact-edge:role:control'), undefined);
   assert.equal(deviceOf(undefined), undefined);
 });
+
+test('100,000 alerts are acknowledged five times a second, each time up to the last', () => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  try {
+    const sent: number[] = [];
+    let writable = true;
+    const acks = new Acks((ack) => writable && sent.push(ack.seq) > 0);
+    for (let seq = 1; seq <= 100_000; seq++) {
+      acks.moved({ stream: 's', seq });
+      if (seq % 10_000 === 0) mock.timers.tick(100);
+    }
+    assert.deepEqual(sent, [20_000, 40_000, 60_000, 80_000, 100_000]);
+    writable = false; // no connection: it waits for the next
+    acks.moved({ stream: 's', seq: 100_001 });
+    mock.timers.tick(200);
+    writable = true;
+    acks.flush();
+    acks.flush();
+    assert.deepEqual(sent.slice(5), [100_001]);
+  } finally {
+    mock.timers.reset();
+  }
+});
+
+test('a handler or a store that works on and on is told of', async () => {
+  mock.timers.enable({ apis: ['setInterval'] });
+  try {
+    const told: string[] = [];
+    let finish = (): void => undefined;
+    const work = {
+      give: () => new Promise<void>((resolve) => (finish = resolve)),
+      giveUp: () => false,
+      save: () => new Promise(() => undefined),
+      moved: () => undefined,
+      failed: () => undefined,
+      slow: (what: string) => void told.push(what),
+    };
+    const lane = new AlertLane(4, work, () => new Backoff());
+    lane.push({ give: true, cursor: { stream: 's', seq: 1 } }, makeAlert(1));
+    mock.timers.tick(60_000);
+    finish();
+    await new Promise((resolve) => setImmediate(resolve));
+    mock.timers.tick(30_000);
+    assert.deepEqual(told, [
+      'alert alert_1710000001 has been with its handler for 30 s',
+      'alert alert_1710000001 has been with its handler for 60 s',
+      'the cursor store has not answered for 30 s',
+    ]);
+  } finally {
+    mock.timers.reset();
+  }
+});
+
+test('the same line comes once a minute, with how often it came meanwhile', () => {
+  let now = 0;
+  const repeats = new Repeats(() => now);
+  const lines = (times: number, text: string): unknown[] => Array.from({ length: times }, () => repeats.line(text));
+  assert.deepEqual(lines(3, 'a'), ['a', undefined, undefined]);
+  assert.deepEqual(lines(2, 'b'), ['b', undefined]);
+  now = 60_000;
+  assert.deepEqual(lines(2, 'a'), ['a (and 2 times before)', undefined]);
+  for (let number = 0; number < 3_000; number++) repeats.line(`stranger ${number}`);
+  assert.deepEqual(lines(1, 'a'), ['a']); // forgotten: it does not grow for ever
+});
+
+for (const [error, meaning] of [
+  [{ code: 'ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED' }, /our certificate has expired: renew it/],
+  [{ code: 'ERR_SSL_SSL/TLS_ALERT_CERTIFICATE_EXPIRED' }, /our certificate has expired: renew it/], // OpenSSL 3.5
+  [{ code: 'ERR_SSL_TLSV1_ALERT_INTERNAL_ERROR' }, /it ended TLS with "internal error": its log says why/],
+  [
+    { code: 'ECONNREFUSED', message: '' },
+    /nothing listens there: is the device up, and the port right\? \(ECONNREFUSED\)/,
+  ],
+  [new Error('80AC:error:0A000126:SSL routines:f:unexpected eof:../x.c:1:\n'), /^TLS failed with "unexpected eof"$/],
+  [new Error('error:0A000126:SSL routines::unexpected eof'), /^TLS failed with "unexpected eof"$/],
+  [new Error('two\nlines '), /^two lines$/],
+  [Object.assign(new Error(''), { code: 'EMFILE' }), /^EMFILE$/],
+  [undefined, /undefined/],
+] as Array<[unknown, RegExp]>) {
+  test(`what went wrong, for people: ${meaning.source.slice(0, 60)}`, () => assert.match(meaningOf(error), meaning));
+}

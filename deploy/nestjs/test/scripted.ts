@@ -13,6 +13,8 @@ export interface Script {
   chop?: () => number;
   tls?: tls.TlsOptions;
   login?: { keyId: string; secret: string };
+  /** Hangs up at once. */
+  mute?: boolean;
   /** Knows no hello. */
   plain?: boolean;
   /** Overrides what hello_ok says. */
@@ -94,8 +96,12 @@ export class ScriptedSession {
     private readonly device: ScriptedDevice,
     readonly socket: net.Socket,
   ) {
-    device.sessions.add(this);
     device.connections++;
+    if (device.script.mute) {
+      socket.destroySoon();
+      return;
+    }
+    device.sessions.add(this);
     socket.setNoDelay(true);
     socket.on('error', () => undefined);
     socket.on('close', () => device.sessions.delete(this));

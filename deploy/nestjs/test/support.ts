@@ -13,10 +13,15 @@ export function vectors(name: string): any {
 }
 
 /** Returns as soon as `predicate` holds; fails when that takes too long. */
-export async function waitUntil(predicate: () => unknown, what: string, timeoutMs = 15_000): Promise<void> {
+export async function waitUntil(
+  predicate: () => unknown,
+  what: string | (() => string),
+  timeoutMs = 60_000,
+): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (!predicate()) {
-    assert.ok(performance.now() < deadline, `still not so after ${timeoutMs / 1_000} s: ${what}`);
+    const late = (): string => `still not so after ${timeoutMs / 1_000} s: ${typeof what === 'string' ? what : what()}`;
+    if (performance.now() >= deadline) assert.fail(late());
     await sleep(5);
   }
 }

@@ -7,10 +7,9 @@ events. ``connect`` gives the messages of one connection as they come, for who o
 from __future__ import annotations
 
 from edge.stream.client.cursor import Cursor, CursorStore, FileCursor
-from edge.stream.client.dialogue import Login
+from edge.stream.client.login import Login
 from edge.stream.client.messages import (
     Alert,
-    CommandFailed,
     Connected,
     DetectionResult,
     ErrorMessage,
@@ -21,13 +20,12 @@ from edge.stream.client.messages import (
     Health,
     HelloOk,
     Lost,
-    Refused,
     Reset,
-    Untrusted,
     VideoFrame,
     Welcome,
 )
 from edge.stream.client.plain import Client, connect
+from edge.stream.client.refusals import CommandFailed, NoWelcome, Refused, Untrusted
 from edge.stream.client.subscriber import Subscriber
 from edge.stream.client.tls import Tls
 from edge.wire.framing import Message
@@ -53,6 +51,7 @@ __all__ = [
     "Login",
     "Lost",
     "Message",
+    "NoWelcome",
     "Refused",
     "Reset",
     "Subscriber",

@@ -8,17 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from edge.errors import ConfigError, ProtocolError, StreamError
+from edge.errors import ProtocolError, StreamError
+from edge.stream.client.login import Login
 from edge.stream.client.messages import (
     ErrorMessage,
     FromDevice,
     Goodbye,
     HelloOk,
-    Refused,
-    Untrusted,
     Welcome,
     decode,
 )
+from edge.stream.client.refusals import NoWelcome, Refused, Untrusted
 from edge.wire.framing import Message
 from edge.wire.login import NONCE_BYTES, Challenge, is_proof, prove
 from edge.wire.requests import DEFAULT_TOPICS, PROTOCOL_VERSION, Auth, Frames, Hello, Ping, Pong, Request, Resume
@@ -26,26 +26,8 @@ from edge.wire.requests import DEFAULT_TOPICS, PROTOCOL_VERSION, Auth, Frames, H
 ANSWER_S = 10.0  # a device that is there says welcome and answers hello at once; a refused login takes 1 s
 IDLE_S = 25.0  # a plain stream says something every 5 s; one that is quiet for so long is dead
 DEAD_BEATS = 2.5  # a session that is quiet for so many heartbeats is dead
-SECRET_BYTES = 32
 HelloMode: TypeAlias = Literal["required", "offered", "never"]
 Resumption: TypeAlias = Resume | Literal["last_ack"] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Login:
-    """A key that the device knows too; ``secret`` is at least SECRET_BYTES long.
-
-    Without TLS a login proves who spoke at its beginning and neither hides nor protects what follows, so it is only
-    used there with ``allow_plain``.
-    """
-
-    key_id: str
-    secret: bytes = field(repr=False)
-    allow_plain: bool = False
-
-    def __post_init__(self) -> None:
-        if len(self.secret) < SECRET_BYTES:
-            raise ConfigError(f"login key {self.key_id}: has less than {SECRET_BYTES} bytes; make a longer one")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +68,11 @@ class Dialogue:
         self._pinged_at = now
 
     @property
+    def greeted(self) -> bool:
+        """Whether the welcome has come."""
+        return self._welcome is not None
+
+    @property
     def due(self) -> float:
         if self.session is None:
             return self._heard_at + self._patience
@@ -109,12 +96,17 @@ class Dialogue:
         if deaf:
             self._heard_at = now
         elif now - self._heard_at >= self._patience:
-            waiting = self._welcome is not None and not self.plain and self.session is None
-            raise StreamError("no answer to hello" if waiting else f"nothing came for {self._patience:g} s")
+            raise self._given_up()
         quiet_since = self._pinged_at if deaf else max(self._heard_at, self._pinged_at)
         if self.session is not None and now >= quiet_since + self.session.heartbeat_s:
             self._pinged_at = now
             self.outgoing.append(Ping(t=round(now, 3)))
+
+    def _given_up(self) -> StreamError:
+        if self._welcome is None:
+            return NoWelcome(f"connected, and no welcome came within {self._patience:g} s")
+        waiting = not self.plain and self.session is None
+        return StreamError("no answer to hello" if waiting else f"nothing came for {self._patience:g} s")
 
     @property
     def _patience(self) -> float:
@@ -156,14 +148,14 @@ class Dialogue:
         login, terms = self._wish.login, welcome.protocol
         if login is None:
             if terms.auth == "hmac":
-                raise Untrusted("the device wants a login: give the key that it knows this client by")
+                raise Untrusted("login_wanted", "the device wants a login", "give the key that it knows this client by")
             return None
         if terms.auth != "hmac":
-            raise Untrusted(
-                "a login was given, and what answers asks for none: it could not prove that it is the device"
-            )
+            what = "a login was given, and what answers asks for none: it could not prove that it is the device"
+            raise Untrusted("login_unasked", what)
         if self._prefix == "tcp" and not login.allow_plain:
-            raise Untrusted("no login without TLS: it would protect nothing that follows; use TLS, or allow it")
+            what = "no login without TLS: it would protect nothing that follows"
+            raise Untrusted("login_plain", what, "use TLS, or allow it")
         if not re.fullmatch("[0-9a-f]{64}", terms.nonce):
             raise ProtocolError("the welcome of a device with logins has no nonce")
         self._challenge = Challenge(
@@ -187,7 +179,7 @@ class Dialogue:
         login = self._wish.login
         asked = self._challenge
         if login is not None and asked is not None and not is_proof(typed.proof, login.secret, "server", asked):
-            raise Untrusted("what answered does not know the login key: it is not the device")
+            raise Untrusted("proof", "what answered does not know the login key: it is not the device")
         if not typed.heartbeat_s > 0:
             raise ProtocolError(f"hello_ok has the heartbeat_s {typed.heartbeat_s:g}")
         self.session = typed

@@ -52,6 +52,7 @@ class Engine:
         self.outgoing = Outgoing()
         self.intake = Intake(progress, inbox)
         self.session: HelloOk | None = None
+        self.trouble = ""  # why there is no session, once that is known
         self._plan = plan
         self._inbox = inbox
         self._waker = Waker()
@@ -74,6 +75,7 @@ class Engine:
         if self._worker.join(timeout) and not self._registered:
             self._selector.close()
             self._waker.close()
+            self.outgoing.close()
 
     def wake(self) -> None:
         self._waker.wake()
@@ -155,7 +157,7 @@ class Engine:
         if line is not self._main:
             self._inbox.put(FramesLost(str(error), retry_s))
             return
-        self.session = None
+        self.session, self.trouble = None, str(error)
         self.outgoing.lose()
         self._inbox.put(Lost(str(error), retry_s, None if isinstance(error, Closed) else error))
 
@@ -164,7 +166,7 @@ class Engine:
             self.outgoing.answer(event)
         elif isinstance(event, HelloOk):
             self.intake.begin(event)
-            self.session = event
+            self.session, self.trouble = event, ""
             if self._frames is not None and self._frames.link is None:
                 self._frames.dial_at = now
         else:

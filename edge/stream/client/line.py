@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from edge.errors import ConfigError, ProtocolError, StreamError
 from edge.stream.client.dialogue import Dialogue, Wish
 from edge.stream.client.link import AddressInfo, Backoff, Link
-from edge.stream.client.messages import Connected, Event, HelloOk, printable
+from edge.stream.client.messages import Connected, Event, HelloOk
+from edge.stream.client.refusals import NoWelcome, printable
 from edge.stream.client.tls import Tls
 from edge.wire.requests import encode_request
 
@@ -67,8 +68,7 @@ class Line:
             host, port = link.peer[4][:2]
             yield Connected(host, port, link.encryption)
         if link.ended:
-            goodbye = self.dialogue.goodbye if self.dialogue is not None else None
-            raise Closed(f"the device said goodbye: {printable(goodbye.reason)}" if goodbye else "closed by the device")
+            raise self._ended()
 
     def tend(self, now: float, *, deaf: bool = False) -> None:
         """Look at the clock: pings, and StreamError where the device is silent for too long."""
@@ -99,6 +99,12 @@ class Line:
         if self.link is not None:
             self.link.close()
         self.link = self.dialogue = None
+
+    def _ended(self) -> StreamError:
+        if self.dialogue is None or not self.dialogue.greeted:
+            return NoWelcome("the device closed the connection before its welcome")
+        goodbye = self.dialogue.goodbye
+        return Closed(f"the device said goodbye: {printable(goodbye.reason)}" if goodbye else "closed by the device")
 
     def _speak(self) -> None:
         if self.dialogue is not None and self.link is not None:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from edge.errors import StreamError
 from edge.stream.address import show
-from edge.stream.client.messages import Untrusted
+from edge.stream.client.refusals import Untrusted
 from edge.stream.client.tls import Tls
 from edge.wire.framing import Message, MessageReader, encode
 
@@ -23,6 +23,8 @@ READ_SIZE = 65536
 RETRY_MIN_S = 0.25
 RETRY_MAX_S = 30.0
 USER_TIMEOUT_MS = 10_000
+# What OpenSSL says, by version, of bytes that are no TLS record.
+SPEAKS_NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"})
 AddressInfo: TypeAlias = tuple[Any, ...]
 
 
@@ -184,9 +186,10 @@ class Link:
             self._wants_write = True
             return
         except ssl.SSLCertVerificationError as error:
-            raise Untrusted(f"the certificate of {self._host} is not accepted: {error.verify_message}") from error
+            what = f"the certificate of {self._host} is not accepted: {error.verify_message}"
+            raise Untrusted("certificate", what) from error
         except OSError as error:
-            raise StreamError(f"no TLS with {show(self.peer[4])}: {_reason(error)}") from error
+            raise _no_tls(show(self.peer[4]), error) from error
         self._tls.verify(self.socket)
         self.encryption = self.socket.version() or ""
         self.open = True
@@ -235,10 +238,18 @@ def _prepare(sock: socket.socket) -> None:
             sock.setsockopt(getattr(socket, level), getattr(socket, option), value)
 
 
+def _no_tls(address: str, error: OSError) -> StreamError:
+    if isinstance(error, ssl.SSLError) and error.reason in SPEAKS_NO_TLS:
+        what = f"no TLS with {address}: what answers there speaks none"
+        return Untrusted("no_tls", what, "take the port that does")
+    return StreamError(f"no TLS with {address}: {_reason(error)}")
+
+
 def _broken(error: OSError) -> StreamError:
     if isinstance(error, ssl.SSLError) and "ALERT" in (error.reason or ""):
         # TLS 1.3 judges the client's certificate after its own handshake is done.
-        return Untrusted(f"the device does not accept this client's certificate, or its lack: {_reason(error)}")
+        what = f"the device does not accept this client's certificate, or its lack: {_reason(error)}"
+        return Untrusted("client_certificate", what)
     return StreamError(f"the connection broke: {_reason(error)}")
 
 

@@ -18,11 +18,6 @@ from edge.wire.framing import Message
 from edge.wire.requests import MAX_SEQ, Seq
 
 
-def printable(text: str) -> str:
-    """Text without control characters: what a device says must not steer a terminal."""
-    return "".join(char if char.isprintable() else "?" for char in text)
-
-
 class FromDevice(Struct, frozen=True, kw_only=True):
     """The root of the device's messages; ``raw`` is the message as it came."""
 
@@ -223,26 +218,6 @@ def decode(message: Message) -> FromDevice | Message:
     if message.jpeg is not None and isinstance(typed, VideoFrame):
         force_setattr(typed, "jpeg", message.jpeg)
     return typed
-
-
-class Refused(StreamError):
-    """The device ended the connection with an error; ``code`` is one of the protocol's fatal codes."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(f"the device refused: {printable(message)} ({printable(code)})")
-        self.code = code
-
-
-class Untrusted(StreamError):
-    """What answered is not the device, or could not prove it, or the connection is not fit for a login."""
-
-
-class CommandFailed(StreamError):
-    """The device did not do what a command asked; ``code`` says why in one word."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(f"{printable(message) or 'the command failed'} ({printable(code)})")
-        self.code = code
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
 from edge import __version__
-from edge.errors import ConfigError, ProtocolError, StreamError
+from edge.errors import StreamError
+from edge.stream.client.checks import (
+    check_address,
+    check_choice,
+    check_hello,
+    check_kind,
+    check_topics,
+    check_wish,
+    load,
+)
 from edge.stream.client.cursor import Cursor, CursorStore, Progress
-from edge.stream.client.dialogue import IDLE_S, HelloMode, Login, Resumption, Wish
+from edge.stream.client.dialogue import IDLE_S, HelloMode, Resumption, Wish
 from edge.stream.client.engine import Engine, Plan
 from edge.stream.client.inbox import Inbox, Item
-from edge.stream.client.messages import Alert, CommandFailed, Event, HelloOk, Welcome
+from edge.stream.client.login import Login
+from edge.stream.client.messages import Alert, Event, HelloOk, Welcome
+from edge.stream.client.refusals import CommandFailed
 from edge.stream.client.tls import Tls
 from edge.wire.framing import Message
-from edge.wire.requests import (
-    DEFAULT_TOPICS,
-    PROTOCOL_VERSION,
-    Command,
-    Frames,
-    Hello,
-    Resume,
-    decode_request,
-    encode_request,
-)
+from edge.wire.requests import DEFAULT_TOPICS, Command, Frames, Resume
 
 COMMAND_S = 10.0  # for an answer, connecting again included
 CLOSE_S = 2.0
@@ -75,8 +78,13 @@ class Subscriber:
         heartbeat_s: float = 10.0,
         idle_s: float = IDLE_S,
     ) -> None:
-        if hello != "required" and (consumer is not None or cursor is not None):
-            raise ConfigError("a consumer and a cursor need hello: leave it at required")
+        check_address(host, port)
+        check_hello(hello, named=consumer is not None or cursor is not None)
+        check_choice("start", start, ("now", "oldest"))
+        check_topics(subscribe)
+        check_kind("frames", frames, bool, Frames)
+        check_kind("tls", tls, Tls)
+        check_kind("login", login, Login)
         self.host, self.port = host, port
         self._store = cursor
         self._start: Literal["now", "oldest"] = start
@@ -87,13 +95,14 @@ class Subscriber:
         wish = Wish(client, login, heartbeat_s, idle_s)
         main = replace(wish, hello=hello, topics=tuple(subscribe), consumer=consumer, resume=self._resume)
         pictures = replace(wish, topics=("frames",), frames=look)
-        _check(main)
-        _check(pictures)
         if tls is not None:
             tls.context()  # files that cannot be used are told now, to who named them
-        self._done = cursor.load() if cursor is not None else None
+        self._done = load(cursor)
+        check_wish(main, look, self._done)
         self._stream = ""  # of the alerts given last
         self._taken: Item | None = None
+        # Guards _started, and that nothing starts once this was closed; a signal's handler may close at any moment.
+        self._starting = threading.RLock()
         self._started = False
         self._inbox = Inbox()
         self._progress = Progress(self._done)
@@ -126,13 +135,18 @@ class Subscriber:
 
     def start(self) -> None:
         """Connect, and again whenever that is lost; the iteration does it by itself."""
-        if not self._started:
-            self._started = True
-            self._engine.start()
+        with self._starting:
+            if not self._started and not self._inbox.closed:
+                self._started = True
+                self._engine.start()
 
     def close(self) -> None:
-        """End the connection and the iteration. What was taken last counts as not dealt with, unless it was acked."""
-        self._inbox.close()
+        """End the connection and the iteration. What was taken last counts as not dealt with, unless it was acked.
+
+        It takes up to CLOSE_S seconds. A closed Subscriber stays closed: make another one.
+        """
+        with self._starting:
+            self._inbox.close()
         self._engine.stop(CLOSE_S)
 
     def take(self, timeout: float | None = None) -> Event | None:
@@ -160,7 +174,7 @@ class Subscriber:
         if done is None or done.stream != alert.stream or done.seq < alert.seq:
             self._advance(Cursor(alert.stream, alert.seq))
 
-    def command(self, cmd: str, *, timeout: float = COMMAND_S, **args: Any) -> Any:
+    def command(self, cmd: str, /, *, timeout: float = COMMAND_S, **args: Any) -> Any:
         """Have the device do something; its result. May be called while iterating, also from the loop's body.
 
         Raises CommandFailed when the device answered that it cannot or will not, StreamError when no answer came in
@@ -174,7 +188,9 @@ class Subscriber:
         self._engine.wake()
         try:
             if not pending.done.wait(timeout):
-                raise StreamError(f"no answer to the command {cmd} within {timeout:g} s")
+                trouble = self._engine.trouble
+                reason = f": {trouble}" if trouble else ""
+                raise StreamError(f"no answer to the command {cmd} within {timeout:g} s{reason}")
         finally:
             self._engine.outgoing.forget(command)
         if pending.answer is None:
@@ -230,19 +246,3 @@ class Subscriber:
             return "last_ack"
         # What happens between the welcome and the hello shall not be missed.
         return Resume(stream=terms.stream, after=max(0, terms.next_seq - 1)) if terms.stream else None
-
-
-def _check(wish: Wish) -> None:
-    """Raise ConfigError for what the device would refuse."""
-    hello = Hello(
-        protocol=PROTOCOL_VERSION,
-        client=wish.client,
-        consumer=wish.consumer,
-        subscribe=wish.topics,
-        frames=wish.frames,
-        heartbeat_s=wish.heartbeat_s,
-    )
-    try:
-        decode_request(encode_request(hello))
-    except ProtocolError as error:
-        raise ConfigError(f"the device would refuse this: {error}") from error

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge.errors import ConfigError
-from edge.stream.client.messages import Untrusted
+from edge.errors import ConfigError, SecurityError
+from edge.security.files import read_private
+from edge.stream.client.refusals import Untrusted
 
 DEVICE_URI = "urn:preact-edge:device:"
 
@@ -21,7 +22,8 @@ class Tls:
 
     Either ``pin``, the SHA-256 of the certificate in hex (colons allowed), for one that signs itself; or ``ca``, a
     PEM file with the authority's certificates, and ``device``, the id that the certificate must name. Without
-    ``device`` it must name the host that is connected to. ``certificate`` and ``private_key`` are PEM files.
+    ``device`` it must name the host that is connected to. ``certificate`` and ``private_key`` are PEM files; without
+    ``private_key`` the key is in the certificate's file. One that every user of the machine may open is refused.
     """
 
     pin: str = ""
@@ -52,6 +54,9 @@ class Tls:
             what = self.certificate
             if self.certificate:
                 context.load_cert_chain(self.certificate, self.private_key or None, password=_no_password)
+                _check_private(self.private_key or self.certificate)
+        except SecurityError as error:
+            raise ConfigError(str(error)) from error
         except (OSError, ValueError) as error:
             raise ConfigError(f"{what}: cannot be used for TLS: {_reason(error)}") from error
         return context
@@ -61,16 +66,21 @@ class Tls:
         if self.pin:
             print_ = hashlib.sha256(sock.getpeercert(binary_form=True) or b"").hexdigest()
             if not hmac.compare_digest(print_, _digits(self.pin)):
-                raise Untrusted(f"the certificate is not the pinned one: its SHA-256 is {print_}")
+                raise Untrusted("pin", f"the certificate is not the pinned one: its SHA-256 is {print_}")
         elif self.device:
             names = [value for kind, value in _names(sock.getpeercert()) if kind == "URI"]
             if DEVICE_URI + self.device not in names:
                 shown = ", ".join(name.removeprefix(DEVICE_URI) for name in names) or "nobody"
-                raise Untrusted(f"the certificate is of {shown}, not of the device {self.device}")
+                raise Untrusted("device", f"the certificate is of {shown}, not of the device {self.device}")
 
 
 def _names(certificate: dict[str, Any] | None) -> list[tuple[str, str]]:
     return list((certificate or {}).get("subjectAltName", ()))
+
+
+def _check_private(file: str | Path) -> None:
+    """A key that others may open proves nothing; the same rule as for the device's own."""
+    read_private("the private key", Path(file))
 
 
 def _digits(pin: str) -> str:
