@@ -30,11 +30,27 @@ class SetConfig(Arguments, frozen=True):
 
 
 class Snapshot(Arguments, frozen=True):
-    """How the picture is to be; what is left out is as the video settings say."""
+    """How the picture is to be; what is left out is as the video settings say.
+
+    With ``alert`` it is the one that is kept of that event, as it is; with ``clip`` a part of its clip instead, from
+    byte ``offset`` on.
+    """
+
+    alert: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    clip: bool = False
+    offset: Annotated[int, Meta(ge=0, le=1 << 53)] = 0
 
     annotated: bool | None = None
     quality: Annotated[int, Meta(ge=10, le=100)] | None = None
     max_width: Annotated[int, Meta(ge=64, le=7680)] | None = None
+
+    def __post_init__(self) -> None:
+        if self.clip and self.alert is None:
+            raise ValueError("clip needs alert: there are clips of alerts only")
+        if self.offset and not self.clip:
+            raise ValueError("offset needs clip")
+        if self.alert is not None and (self.annotated, self.quality, self.max_width) != (None, None, None):
+            raise ValueError("annotated, quality and max_width are for a picture of now; one of an alert is as it is")
 
 
 class GetAlerts(Arguments, frozen=True):

@@ -17,7 +17,7 @@ from edge.controls import arguments
 from edge.controls.arguments import read
 from edge.controls.settings import CHANGEABLE, KeptSettings
 from edge.errors import EdgeError
-from edge.evidence import Masks, VideoEncoder, still
+from edge.evidence import EvidenceRecorder, Masks, VideoEncoder, still
 from edge.gpio.buzzer import Buzzer
 from edge.health.board import HealthBoard
 from edge.health.tally import Tally
@@ -31,6 +31,7 @@ from edge.wire.messages import Copy, Identity, alert_fields, to_json, where
 Args: TypeAlias = dict[str, Any]
 Handler: TypeAlias = Callable[[Args], dict[str, Any]]
 ROOM = 4096  # bytes of an answer that are left for everything but the picture or the alerts
+CLIP_PART = 384 << 10  # bytes of a clip in one answer: a connection has room for others beside it
 MAX_PICTURE = (MAX_JSON - ROOM) // 4 * 3  # base64 makes 4 bytes of 3
 
 
@@ -72,6 +73,7 @@ class Controls:
         capture: CaptureLoop,
         encoder: VideoEncoder,
         masks: Masks,
+        evidence: EvidenceRecorder,
         buzzer: Buzzer | None,
         outbox: AlertArchive,
         clients: Callable[[], int],
@@ -99,6 +101,7 @@ class Controls:
         self._capture = capture
         self._encoder = encoder
         self._masks = masks
+        self._evidence = evidence
         self._buzzer = buzzer
         self._outbox = outbox
         self._clients = clients
@@ -153,6 +156,8 @@ class Controls:
 
     def _snapshot(self, args: Args) -> dict[str, Any]:
         wish = read(args, arguments.Snapshot)
+        if wish.alert is not None:
+            return self._clip(wish.alert, wish.offset) if wish.clip else self._kept_picture(wish.alert)
         video = self._settings.config.video
         result, figures = self._pipeline.newest, self._tally.figures()
         if result is None or result.frame is None:
@@ -176,6 +181,29 @@ class Controls:
             "annotated": look.annotated,
             "jpeg": base64.b64encode(picture.jpeg).decode(),
         }
+
+    def _kept_picture(self, reference: str) -> dict[str, Any]:
+        jpeg, about = self._evidence.picture(reference)
+        return {
+            "alert": reference,
+            **{name: about[name] for name in ("frame_id", "timestamp", "width", "height") if name in about},
+            "format": "jpeg",
+            "size": len(jpeg),
+            **{name: about[name] for name in ("quality", "annotated") if name in about},
+            "clip": self._evidence.has_clip(reference),
+            "jpeg": base64.b64encode(jpeg).decode(),
+        }
+
+    def _clip(self, reference: str, offset: int) -> dict[str, Any]:
+        part = self._evidence.clip_part(reference, offset, CLIP_PART)
+        answer = {
+            "alert": reference,
+            "format": "avi",
+            "size": part.size,
+            "offset": part.offset,
+            "data": base64.b64encode(part.data).decode(),
+        }
+        return answer | ({"sha256": part.sha256} if part.sha256 else {})
 
     def _get_alerts(self, args: Args) -> dict[str, Any]:
         wish = read(args, arguments.GetAlerts)

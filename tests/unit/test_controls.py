@@ -23,7 +23,7 @@ from edge.configure import load_config
 from edge.controls.controls import MAX_PICTURE, Controls
 from edge.controls.settings import FILE, kept_settings
 from edge.errors import CaptureError, ConfigError, EdgeError
-from edge.evidence import Masks, VideoEncoder
+from edge.evidence import EvidenceRecorder, EvidenceStore, Masks, VideoEncoder
 from edge.geometry import Box
 from edge.gpio.buzzer import Buzzer
 from edge.health.board import HealthBoard
@@ -120,9 +120,16 @@ class Device:
             model="test",
             degraded="",
             view=self.view,
-            sinks=[self.tally.observe, self.board.observe, self.encoder.submit],
+            sinks=[self.tally.observe, self.board.observe, self.encoder.submit, self.evidence.observe],
         )
         self.buzzer = Buzzer(config.gpio, pin_factory=MockFactory(), close_factory=True) if buzzer else None
+        self.evidence = EvidenceRecorder(
+            config.evidence,
+            EvidenceStore(folder / "evidence", config.evidence, now=lambda: 0.0),
+            Masks(config.camera.privacy_masks),
+            rules=lambda: self.settings.config.alerts.rules,
+            on_state=lambda state, reason: self.board.set("evidence", state, reason),
+        )
         self.now = 2000.0
         self.controls = Controls(
             identity=Identity("edge-1", "main"),
@@ -133,6 +140,7 @@ class Device:
             capture=self.capture,
             encoder=self.encoder,
             masks=Masks(config.camera.privacy_masks),
+            evidence=self.evidence,
             buzzer=self.buzzer,
             outbox=archive,
             clients=lambda: 2,
@@ -140,7 +148,11 @@ class Device:
             class_names=("knife", "person"),
             clock=lambda: self.now,
         )
-        self.workers = [Worker("inference", self.pipeline.run), Worker("capture", self.capture.run)]
+        self.workers = [
+            Worker("inference", self.pipeline.run),
+            Worker("capture", self.capture.run),
+            Worker("keeper", self.evidence.run),
+        ]
 
     def view(self) -> View:
         state = self.capture.state
