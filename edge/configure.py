@@ -88,6 +88,8 @@ def type_at(parts: Iterable[str]) -> inspect.Type | None:
 def describe(kind: inspect.Type | None) -> str:
     """What a setting may hold, for a person: ``a whole number, 64 to 7680``."""
     kind = plain(kind)
+    if isinstance(kind, inspect.UnionType):  # it, or nothing
+        kind = plain(kind.types[0])
     if isinstance(kind, inspect.BoolType):
         return "true or false"
     if isinstance(kind, inspect.LiteralType):

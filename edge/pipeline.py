@@ -178,7 +178,7 @@ class Pipeline:
                 now=frame.captured_at,
                 monotonic=frame.monotonic,
                 frame_id=frame.sequence,
-                alive=frozenset(track.track_id for track in self._tracker.tracks),
+                alive=self._tracker.alive,
                 wall_known=self._wall_known(),
             )
         )

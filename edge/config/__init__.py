@@ -15,7 +15,7 @@ from edge.config.evidence import Evidence
 from edge.config.rules import DEFAULT_RULES, Alerts, Escalation, Rule
 from edge.config.streaming import Backend, Listener, Outbox, Security, Stream, Video
 from edge.config.watching import Camera, Detector, PrivacyMask
-from edge.config.zones import Line, Schedule, Zone
+from edge.config.zones import Line, Schedule, Zone, time_zone_of
 
 __all__ = [
     "DEFAULT_RULES",
@@ -44,6 +44,7 @@ __all__ = [
     "Stream",
     "Video",
     "Zone",
+    "time_zone_of",
 ]
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from edge.config.base import Fraction, Settings
-from edge.config.zones import Line, Name, Schedule, Zone
+from edge.config.zones import Line, Name, Schedule, Zone, time_zone_of
 from edge.types import LEVELS, ThreatLevel
 
 ClassName = Annotated[str, Meta(max_length=128)]
@@ -27,9 +27,8 @@ def _problems(rule: Rule) -> Iterable[str]:
         yield 'line and when = "crossed" need each other'
     if rule.when != "seen" and rule.min_count > 1:
         yield f'min_count is {rule.min_count}, and when = "{rule.when}" is about one object by itself'
-    for name, value, least, most in (("near", rule.near, 0.0, 100.0), ("cooldown_s", rule.cooldown_s, 0.0, 86400.0)):
-        if value is not None and not least <= value <= most:
-            yield f"{name} is {value:g}; allowed: {least:g} to {most:g}"
+    if rule.when == "crossed" and rule.escalate:
+        yield 'when = "crossed" is over at once: it cannot escalate'
     steps = [(0.0, rule.level), *((step.after_s, step.level) for step in rule.escalate)]
     for (after_s, level), (later_s, higher) in pairwise(steps):
         if later_s <= after_s or LEVELS.index(higher) <= LEVELS.index(level):
@@ -48,7 +47,7 @@ def _unique(kind: str, names: Iterable[str]) -> frozenset[str]:
 def _known(kind: str, name: str, names: frozenset[str], rule: Rule) -> None:
     if name not in names:
         there = ", ".join(sorted(names)) or "none"
-        raise ValueError(f"rule {rule.name}: there is no {kind} {name} that rules may name; there are: {there}")
+        raise ValueError(f"rule {rule.name!r}: there is no {kind} {name!r} that rules may name; there are: {there}")
 
 
 class Escalation(Settings, frozen=True):
@@ -82,7 +81,7 @@ class Rule(Settings, frozen=True):
         0.5
     )
     near: Annotated[
-        float | None,
+        Annotated[float, Meta(ge=0.0, le=100.0)] | None,
         Meta(
             description="Objects of `all` count only so near to the one that leads: the gap between the boxes, in "
             "heights of the taller one; 0: they touch. Left out: anywhere."
@@ -99,7 +98,8 @@ class Rule(Settings, frozen=True):
         Literal["seen", "entered", "dwelt", "crossed"],
         Meta(
             description="`seen`: it is there, one alert for all of them together. For each object by itself: "
-            "`entered`: it came into a zone; `dwelt`: it stayed for `dwell_s`; `crossed`: it went over `line`."
+            "`entered`: it came into one of its zones, or appeared there; `dwelt`: it stayed for `dwell_s`; "
+            "`crossed`: it went over `line`."
         ),
     ] = "seen"
     dwell_s: Annotated[Seconds, Meta(description="Seconds for `dwelt`: in its zones, or in the picture.")] = 0.0
@@ -115,7 +115,7 @@ class Rule(Settings, frozen=True):
         float, Meta(ge=0.5, le=3600.0, description="The event is over when nothing matched for so many seconds.")
     ] = 5.0
     cooldown_s: Annotated[
-        float | None,
+        Seconds | None,
         Meta(description="After an event, no other one for so many seconds. Left out: 15 for `seen`, else 0."),
     ] = None
     track_cooldown_s: Annotated[
@@ -130,7 +130,7 @@ class Rule(Settings, frozen=True):
 
     def __post_init__(self) -> None:
         for problem in _problems(self):
-            raise ValueError(f"rule {self.name}: {problem}")
+            raise ValueError(f"rule {self.name!r}: {problem}")
 
     @property
     def quiet_s(self) -> float:
@@ -178,6 +178,7 @@ class Alerts(Settings, frozen=True):
     ] = 2.0
 
     def __post_init__(self) -> None:
+        time_zone_of(self.time_zone)
         zones = _unique("zone", (zone.name for zone in self.zones))
         included = zones - {zone.name for zone in self.zones if zone.kind == "exclude"}
         lines = _unique("line", (line.name for line in self.lines))

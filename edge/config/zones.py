@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import tzinfo
 from typing import Annotated, Literal, TypeAlias
+from zoneinfo import ZoneInfo
 
 from msgspec import Meta
 
 from edge.config.base import Fraction, Settings, check_name
+from edge.config.times import windows
 
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
 Point: TypeAlias = tuple[Fraction, Fraction]
@@ -73,6 +76,21 @@ class Schedule(Settings, frozen=True):
 
     def __post_init__(self) -> None:
         check_name(self.name)
+        for entry in self.times:
+            try:
+                list(windows(entry))
+            except ValueError as error:
+                raise ValueError(f"schedule {self.name}: {error}") from error
+
+
+def time_zone_of(name: str) -> tzinfo | None:
+    """The time zone of this name; None, which means the machine's own, for an empty one. Raises ValueError."""
+    try:
+        return ZoneInfo(name) if name else None
+    except (OSError, ValueError, KeyError) as error:  # ZoneInfoNotFoundError is a KeyError
+        raise ValueError(
+            f"time_zone: there is no time zone {name!a}; give one such as Europe/Berlin, or leave it empty"
+        ) from error
 
 
 def check_outline(points: tuple[Point, ...], what: str) -> None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
 
 from edge.config import Rule, Zone
 from edge.geometry import Box
-from edge.rules.places import gap, holds
+from edge.rules.places import Area, gap
 from edge.types import Detection, Track
 
 # Why an object that a rule looks for did not lead to an alert, in the order in which it is looked at.
 Reason: TypeAlias = Literal[
-    "mask", "score", "size", "zone", "class", "near", "none", "count", "schedule", "hold", "dwell", "cooldown"
+    "mask", "score", "size", "class", "near", "none", "schedule", "zone", "count", "hold", "dwell", "cooldown"
 ]
+NOWHERE: frozenset[str] = frozenset()
 
 
 def fold(class_name: str) -> str:
@@ -29,26 +30,30 @@ def crime_relevant(detections: Sequence[Detection], names: Iterable[str]) -> tup
     return tuple(fold(detection.class_name) in wanted for detection in detections)
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why not: ``text`` is for people."""
+class Refusal(NamedTuple):
+    """Why not; its words are only put together where somebody reads them."""
 
     reason: Reason
-    text: str
+    form: str
+    parts: tuple[object, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        return self.form.format(*self.parts)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Sighting:
+class Sighting(NamedTuple):
     """One detection of a frame: ``place`` is its box in fractions of the picture, ``zones`` are those it is in.
 
-    ``mask`` is the excluding zone that it is in, or empty.
+    ``name`` is its folded class name, ``mask`` the excluding zone that it is in, or empty.
     """
 
     detection: Detection
     name: str
     place: Box
     track: Track | None = None
-    zones: frozenset[str] = frozenset()
+    zones: frozenset[str] = NOWHERE
     mask: str = ""
 
     @property
@@ -60,21 +65,48 @@ def sightings(
     detections: Sequence[Detection], tracks: Sequence[Track | None], size: tuple[int, int], zones: Sequence[Zone]
 ) -> tuple[Sighting, ...]:
     """What a frame of ``size`` (width, height) pixels shows, one for each detection; ``tracks`` are their objects."""
-    width, height = max(1, size[0]), max(1, size[1])
-    seen = []
-    for detection, track in zip(detections, tracks, strict=True):
-        place = detection.box.scale(1 / width, 1 / height)
-        inside = [zone for zone in zones if holds(zone, place)]
-        mask = next((zone.name for zone in inside if zone.kind == "exclude"), "")
+    x, y = 1 / max(1, size[0]), 1 / max(1, size[1])
+    areas = [Area(zone) for zone in zones]
+    return tuple(
+        _sighting(detection, track, detection.box.scale(x, y), areas)
+        for detection, track in zip(detections, tracks, strict=True)
+    )
+
+
+def _sighting(detection: Detection, track: Track | None, place: Box, areas: Sequence[Area]) -> Sighting:
+    inside = [area.zone for area in areas if area.holds(place)]
+    names, mask = NOWHERE, ""
+    if inside:
         names = frozenset(zone.name for zone in inside if zone.kind == "include")
-        seen.append(Sighting(detection, fold(detection.class_name), place, track, names, mask))
-    return tuple(seen)
+        mask = next((zone.name for zone in inside if zone.kind == "exclude"), "")
+    return Sighting(detection, fold(detection.class_name), place, track, names, mask)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Leader:
-    """An object of a class that may lead an alert. ``refusal`` is why it does not, zones left aside; ``inside``
-    whether it is in one of the rule's zones. ``with_it`` are the objects of the rule's other classes."""
+class Scene:
+    """A frame's sightings by class, in each the most confident first.
+
+    Synchronization: none needed; it never changes.
+    """
+
+    def __init__(self, seen: Iterable[Sighting]) -> None:
+        self._by_name: dict[str, list[Sighting]] = {}
+        for sighting in sorted(seen, key=_doubt):
+            self._by_name.setdefault(sighting.name, []).append(sighting)
+
+    def of(self, names: Collection[str]) -> Sequence[Sighting]:
+        """Those of these classes, the most confident first."""
+        there = [self._by_name[name] for name in names if name in self._by_name]
+        if len(there) == 1:
+            return there[0]
+        return sorted((sighting for each in there for sighting in each), key=_doubt)
+
+
+class Leader(NamedTuple):
+    """An object of a class that may lead an alert.
+
+    ``refusal`` is why it does not, zones left aside; ``inside`` whether it is in one of the rule's zones. ``with_it``
+    are the objects of the rule's other classes.
+    """
 
     sighting: Sighting
     refusal: Refusal | None
@@ -87,9 +119,9 @@ class Match:
     """Why one frame matched a rule.
 
     ``leader`` is the detection that weighs most: the most confident one of ``any``, or, in a rule without ``any``, of
-    the first class of ``all``. ``threat_types`` starts with its class. ``count`` is the number of detections that
-    could lead: two knives and a person under "a knife, with a person" are 2, as the customer's guide counts one knife
-    with a person as 1.
+    the first class of ``all``. ``threat_types`` starts with its class. ``count`` is the number of detections of the
+    list that the leader comes from: two knives and a person under "a knife, with a person" are 2, as the customer's
+    guide counts one knife with a person as 1. ``tracks`` are the numbers of the objects that took part.
     """
 
     leader: Detection
@@ -98,46 +130,49 @@ class Match:
     tracks: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Verdict:
+class Verdict(NamedTuple):
     """What a rule makes of a frame: its ``leaders``, the ``match`` of all of them together, or why there is none."""
 
-    leaders: tuple[Leader, ...] = ()
+    leaders: Sequence[Leader] = ()
     match: Match | None = None
     refusal: Refusal | None = None
 
 
-@dataclass(frozen=True)
 class Condition:
     """The part of ``rule`` that looks at one frame.
 
     Detections below ``min_confidence`` count for nothing, for ``none`` too: a doubtful detection must not suppress an
     alert. So of "knife with a person" and "knife without one", one or the other matches whatever the person scores.
     ``score_threshold`` is the least that the detector calls an object; what is below is there to tell why.
+
+    Synchronization: none needed; it never changes.
     """
 
-    rule: Rule
-    score_threshold: float = 0.0
-    _leading: frozenset[str] = field(init=False)
-    _others: tuple[tuple[str, str], ...] = field(init=False)  # folded and as written
-
-    def __post_init__(self) -> None:
-        rule = self.rule
+    def __init__(self, rule: Rule, score_threshold: float = 0.0) -> None:
         others = rule.all if rule.any else rule.all[1:]
-        object.__setattr__(self, "_leading", frozenset(map(fold, rule.leading)))
-        object.__setattr__(self, "_others", tuple((fold(name), name) for name in others))
+        self.rule = rule
+        self._least = max(rule.min_confidence, score_threshold)
+        self._least_name = "min_confidence" if rule.min_confidence == self._least else "detector.score_threshold"
+        self._highest = rule.max_size if rule.max_size < 1.0 else math.inf  # a box may reach out of the picture
+        self._zones = frozenset(rule.zones)
+        self._leading = frozenset(map(fold, rule.leading))
+        self._others = tuple((fold(name), name) for name in others)
+        self._none = tuple((fold(name), name) for name in rule.none)
 
-    def look(self, seen: Sequence[Sighting]) -> Verdict:
-        """Judge a frame, whose sightings come the most confident first."""
-        candidates = [sighting for sighting in seen if sighting.name in self._leading]
+    def look(self, scene: Scene) -> Verdict:
+        """Judge a frame."""
+        candidates = scene.of(self._leading)
         if not candidates:
             return Verdict()
-        sure = [sighting for sighting in seen if not sighting.mask and self._is_sure(sighting)]
-        unwanted = self._unwanted(sure)
-        leaders = tuple(self._leader(candidate, sure, seen, unwanted) for candidate in candidates)
+        others = [(name, scene.of((folded,))) for folded, name in self._others]
+        unwanted = self._unwanted(scene)
+        leaders = [self._leader(candidate, others, unwanted) for candidate in candidates]
         passing = [leader for leader in leaders if leader.refusal is None and leader.inside]
-        if len(passing) < self.rule.min_count:
-            return Verdict(leaders, None, self._why_none(leaders, len(passing)))
+        if self.rule.when != "seen":
+            return Verdict(leaders)  # each by itself
+        objects = [leader for leader in passing if leader.sighting.track is not None] or passing  # no doubles
+        if len(objects) < self.rule.min_count:
+            return Verdict(leaders, None, self._why_none(leaders, len(objects)))
         return Verdict(leaders, self.match_of(passing))
 
     def match_of(self, passing: Sequence[Leader]) -> Match:
@@ -148,74 +183,78 @@ class Condition:
         return Match(
             leader=first.sighting.detection,
             threat_types=tuple(dict.fromkeys(sighting.detection.class_name for sighting in taking_part)),
-            count=len(passing),
+            count=len(passing) if self.rule.any else len(taking_part),
             tracks=tuple(dict.fromkeys(track_id for track_id in tracks if track_id is not None)),
-        )
-
-    def _leader(
-        self, candidate: Sighting, sure: Sequence[Sighting], seen: Sequence[Sighting], unwanted: Refusal | None
-    ) -> Leader:
-        inside = not self.rule.zones or not candidate.zones.isdisjoint(self.rule.zones)
-        refusal = self._own_refusal(candidate)
-        if refusal is not None:
-            return Leader(candidate, refusal, inside)
-        with_it, refusal = self._company(candidate, sure, seen)
-        return Leader(candidate, refusal or unwanted, inside, with_it)
-
-    def _own_refusal(self, seen: Sighting) -> Refusal | None:
-        rule, name, height = self.rule, seen.detection.class_name, seen.place.height
-        if seen.mask:
-            return Refusal("mask", f"{name} is in the excluded zone {seen.mask}")
-        if not self._is_sure(seen):
-            return Refusal("score", self._below(seen))
-        if height < rule.min_size:
-            return Refusal("size", f"{name} is {height:.2f} of the picture high, min_size is {rule.min_size:g}")
-        if height > rule.max_size:
-            return Refusal("size", f"{name} is {height:.2f} of the picture high, max_size is {rule.max_size:g}")
-        return None
-
-    def _company(
-        self, leader: Sighting, sure: Sequence[Sighting], seen: Sequence[Sighting]
-    ) -> tuple[tuple[Sighting, ...], Refusal | None]:
-        """The objects of the rule's other classes that go with the leader, or what is missing."""
-        found = []
-        for folded, name in self._others:
-            there = [sighting for sighting in sure if sighting.name == folded and sighting is not leader]
-            if not there:
-                doubtful = next((sighting for sighting in seen if sighting.name == folded), None)
-                return (), Refusal("class", f"no {name}" if doubtful is None else self._below(doubtful))
-            if self.rule.near is not None:
-                nearest = min(there, key=lambda sighting: gap(leader.place, sighting.place))
-                away = gap(leader.place, nearest.place)
-                if away > self.rule.near:
-                    text = f"{name} is {away:.2f} heights away from {leader.detection.class_name}"
-                    return (), Refusal("near", f"{text}, near is {self.rule.near:g}")
-                there = [nearest]
-            found.append(there[0])
-        return tuple(found), None
-
-    def _unwanted(self, sure: Sequence[Sighting]) -> Refusal | None:
-        for name in self.rule.none:
-            if any(sighting.name == fold(name) for sighting in sure):
-                return Refusal("none", f"{name} is seen, and the rule asks for none")
-        return None
-
-    def _why_none(self, leaders: Sequence[Leader], passing: int) -> Refusal:
-        if passing:
-            return Refusal("count", f"{passing} of the {self.rule.min_count} that min_count asks for")
-        return next(
-            (leader.refusal for leader in leaders if leader.refusal is not None), self.outside(leaders[0].sighting)
         )
 
     def outside(self, seen: Sighting) -> Refusal:
         """What to say of an object that is in none of the rule's zones."""
-        return Refusal("zone", f"{seen.detection.class_name} is not in {' or '.join(self.rule.zones)}")
+        return Refusal("zone", "{} is not in {}", (seen.detection.class_name, " or ".join(self.rule.zones)))
 
-    def _is_sure(self, seen: Sighting) -> bool:
-        return seen.detection.confidence >= max(self.rule.min_confidence, self.score_threshold)
+    def _leader(
+        self, candidate: Sighting, others: Sequence[tuple[str, Sequence[Sighting]]], unwanted: Refusal | None
+    ) -> Leader:
+        inside = not self._zones or not candidate.zones.isdisjoint(self._zones)
+        refusal = self._own_refusal(candidate)
+        if refusal is not None or not others:
+            return Leader(candidate, refusal or unwanted, inside)
+        with_it: list[Sighting] = []
+        for name, there in others:
+            found = self._other(candidate, name, there)
+            if isinstance(found, Refusal):
+                return Leader(candidate, found, inside)
+            with_it.append(found)
+        return Leader(candidate, unwanted, inside, tuple(with_it))
 
-    def _below(self, seen: Sighting) -> str:
+    def _own_refusal(self, seen: Sighting) -> Refusal | None:
+        rule, height = self.rule, seen.place.height
+        if seen.mask:
+            return Refusal("mask", "{} is in the excluded zone {}", (seen.detection.class_name, seen.mask))
+        if seen.detection.confidence < self._least:
+            return self._below(seen)
+        if rule.min_size <= height <= self._highest:
+            return None
+        name, limit = ("min_size", rule.min_size) if height < rule.min_size else ("max_size", rule.max_size)
+        form = "{} is {:.2f} of the picture high, {} is {:g}"
+        return Refusal("size", form, (seen.detection.class_name, height, name, limit))
+
+    def _other(self, leader: Sighting, name: str, there: Sequence[Sighting]) -> Sighting | Refusal:
+        """The object of another class of the rule that goes with the leader, or why there is none."""
+        if there and there[0].name == leader.name:
+            return leader
+        sure = [sighting for sighting in there if self._counts(sighting)]
+        if not sure:
+            doubtful = next((sighting for sighting in there if not sighting.mask), None)
+            return Refusal("class", "no {}", (name,)) if doubtful is None else self._below(doubtful, "class")
+        if self.rule.near is None:
+            return sure[0]
+        nearest = min(sure, key=lambda sighting: gap(leader.place, sighting.place))
+        away = gap(leader.place, nearest.place)
+        if away <= self.rule.near:
+            return nearest
+        form = "{} is {:.2f} heights away from {}, near is {:g}"
+        return Refusal("near", form, (name, away, leader.detection.class_name, self.rule.near))
+
+    def _unwanted(self, scene: Scene) -> Refusal | None:
+        for folded, name in self._none:
+            if any(self._counts(sighting) for sighting in scene.of((folded,))):
+                return Refusal("none", "{} is seen, and the rule asks for none", (name,))
+        return None
+
+    def _why_none(self, leaders: Sequence[Leader], passing: int) -> Refusal:
+        if passing:
+            return Refusal("count", "{} of the {} that min_count asks for", (passing, self.rule.min_count))
+        refusals = (leader.refusal for leader in leaders if leader.refusal is not None)
+        return next(refusals, None) or self.outside(leaders[0].sighting)
+
+    def _counts(self, seen: Sighting) -> bool:
+        return not seen.mask and seen.detection.confidence >= self._least
+
+    def _below(self, seen: Sighting, reason: Reason = "score") -> Refusal:
         shown = math.floor(seen.detection.confidence * 100) / 100  # 0.499 is not 0.50
-        least = max(self.rule.min_confidence, self.score_threshold)
-        name = "min_confidence" if least == self.rule.min_confidence else "detector.score_threshold"
-        return f"{seen.detection.class_name} {shown:.2f} is below {name} {least:g}"
+        parts = (seen.detection.class_name, shown, self._least_name, self._least)
+        return Refusal(reason, "{} {:.2f} is below {} {:g}", parts)
+
+
+def _doubt(seen: Sighting) -> float:
+    return -seen.detection.confidence

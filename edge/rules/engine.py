@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from edge.config import Alerts, Rule
+from edge.config import Alerts, Line, Rule
 from edge.geometry import Box
-from edge.rules.condition import Condition, Match, Reason, Refusal, Sighting
+from edge.rules.condition import Condition, Match, Reason, Refusal, Scene, Sighting
 from edge.rules.events import Event, Moment, RuleState, Told, Watch
 from edge.rules.labels import AlertLabels
 from edge.rules.objects import ObjectWatch
@@ -17,8 +17,10 @@ from edge.rules.scenes import SceneWatch
 from edge.rules.times import Schedules
 from edge.types import Alert, Detection
 
-MAX_REFUSED = 16  # of each rule; the oldest goes
+MAX_REFUSED = 32  # of each rule; the one met longest ago goes
 SAME_REFUSAL_S = 2.0  # the same reason again within this is the same candidate
+FORGET_S = 5.0  # a longer time without a frame, and what was seen before it proves nothing any more
+OUTAGE_S = 60.0  # and after one longer than this, what is seen is another event
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +81,25 @@ class _Kept:
 
     def __init__(self, rule: Rule, alerts: Alerts, score_threshold: float, new_uid: Callable[[], str]) -> None:
         condition = Condition(rule, score_threshold)
-        line = next((line for line in alerts.lines if line.name == rule.line), None)
         self.watch: Watch = (
-            SceneWatch(rule, condition, new_uid, self._refuse)
+            SceneWatch(condition, new_uid, self._refuse)
             if rule.when == "seen"
-            else ObjectWatch(rule, condition, new_uid, self._refuse, line)
+            else ObjectWatch(condition, new_uid, self._refuse, _line(alerts, rule))
         )
         self.fired_at: float | None = None
         self.looked_at: float | None = None
-        self._refused: deque[Refused] = deque(maxlen=MAX_REFUSED)
+        self._refused: dict[tuple[Reason, int | None], Refused] = {}  # in the order of last use
         self._counts: Counter[Reason] = Counter()
-        self._now = 0.0
 
-    def look(self, seen: Sequence[Sighting], look: Look, in_time: bool) -> list[Told]:
-        self._now = self.looked_at = look.monotonic
-        verdict = self.watch.condition.look(seen)
+    def renew(self, alerts: Alerts, score_threshold: float) -> None:
+        """Go on with other settings around the same rule."""
+        self.watch.condition = Condition(self.watch.rule, score_threshold)
+        if isinstance(self.watch, ObjectWatch):
+            self.watch.line = _line(alerts, self.watch.rule)
+
+    def look(self, scene: Scene, look: Look, in_time: bool) -> list[Told]:
+        self.looked_at = look.monotonic
+        verdict = self.watch.condition.look(scene)
         told = list(self.watch.look(Moment(verdict, look.monotonic, in_time, look.alive)))
         if any(each.state == "firing" for each in told):
             self.fired_at = look.monotonic
@@ -108,25 +114,30 @@ class _Kept:
             looked_at=self.looked_at,
             fired_at=self.fired_at,
             events=tuple(self.watch.events),
-            refused=tuple(replace(refused) for refused in self._refused),
+            refused=tuple(replace(refused) for refused in self._refused.values()),
             counts=dict(self._counts),
         )
 
     def _refuse(self, refusal: Refusal, track_id: int | None) -> None:
+        now = self.looked_at or 0.0
         self._counts[refusal.reason] += 1
-        for known in self._refused:
-            same = known.refusal.reason == refusal.reason and known.track_id == track_id
-            if same and self._now - known.until <= SAME_REFUSAL_S:
-                known.refusal, known.until, known.frames = refusal, self._now, known.frames + 1
-                return
-        self._refused.append(Refused(refusal, track_id, self._now, self._now))
+        key = refusal.reason, track_id
+        known = self._refused.pop(key, None)
+        if known is None or now - known.until > SAME_REFUSAL_S:
+            known = Refused(refusal, track_id, now, now, 0)
+        known.refusal, known.until, known.frames = refusal, now, known.frames + 1
+        self._refused[key] = known
+        if len(self._refused) > MAX_REFUSED:
+            del self._refused[next(iter(self._refused))]
 
 
 class RuleEngine:
     """Turns frames into alerts: one when an event begins, one for each higher level, and one when it is over.
 
     A rule is ``inactive`` while none of its last ``hold_frames`` frames matched, ``pending`` while some did, and
-    ``firing`` while an event of it goes on. Raises ConfigError for schedules that cannot be read.
+    ``firing`` while an event of it goes on. Time without frames ends no event, but after FORGET_S of it what was seen
+    before counts for nothing, and after OUTAGE_S what went on is over. Raises ValueError for schedules that cannot be
+    read.
 
     Synchronization: none; it belongs to the thread that looks at the frames.
     """
@@ -143,21 +154,22 @@ class RuleEngine:
         self._camera_id = camera_id
         self._labels = labels if labels is not None else AlertLabels()
         self._new_uid = new_uid
-        self._alerts = alerts
-        self._score_threshold = score_threshold
         self._schedules = Schedules(alerts.schedules, alerts.time_zone)
         self._kept = tuple(_Kept(rule, alerts, score_threshold, new_uid) for rule in alerts.rules)
         self._given_up: list[Told] = []  # events of rules that are gone
         self._inherited: tuple[Alert, ...] = ()
+        self._looked_at: float | None = None
 
     def update(self, look: Look) -> tuple[Alert, ...]:
         """The alerts of one frame, in the order of the rules."""
+        self._note_outage(look.monotonic)
         self._take_over(look)
-        seen = sorted(look.seen, key=lambda sighting: -sighting.detection.confidence)
-        wall = look.now if look.wall_known else None
+        scene = Scene(look.seen)
+        holding = self._schedules.holding(look.now if look.wall_known else None)
         told, self._given_up = self._given_up, []
         for kept in self._kept:
-            told += kept.look(seen, look, self._schedules.holds(kept.watch.rule.schedule, wall))
+            schedule = kept.watch.rule.schedule
+            told += kept.look(scene, look, not schedule or schedule in holding)
         return tuple(self._alert(each, look) for each in told)
 
     def inherit(self, alerts: Sequence[Alert]) -> None:
@@ -170,20 +182,35 @@ class RuleEngine:
     def replace(self, alerts: Alerts, score_threshold: float) -> None:
         """Go on with other settings; a rule that stays the same in every field keeps what it remembers.
 
-        The events of one that does not are resolved with the next frame. Raises ConfigError, and changes nothing.
+        The events of one that does not are resolved with the next frame. Raises ValueError, and changes nothing.
         """
         schedules = Schedules(alerts.schedules, alerts.time_zone)
-        same_ground = (alerts.lines, score_threshold) == (self._alerts.lines, self._score_threshold)
-        old = {kept.watch.rule: kept for kept in self._kept} if same_ground else {}
-        kept = tuple(old.get(rule) or _Kept(rule, alerts, score_threshold, self._new_uid) for rule in alerts.rules)
-        for gone in self._kept:
-            if gone not in kept:
-                self._given_up += [Told(gone.watch.rule, event, "resolved") for event in gone.watch.events]
-        self._alerts, self._schedules, self._kept, self._score_threshold = alerts, schedules, kept, score_threshold
+        old = {kept.watch.rule: kept for kept in self._kept}
+        kept = tuple(
+            old.pop(rule) if rule in old else _Kept(rule, alerts, score_threshold, self._new_uid)
+            for rule in alerts.rules
+        )
+        for each in kept:
+            each.renew(alerts, score_threshold)
+        for gone in old.values():
+            self._given_up += [Told(gone.watch.rule.name, event, "resolved") for event in gone.watch.events]
+        self._schedules, self._kept = schedules, kept
 
     def memories(self, monotonic: float) -> tuple[Memory, ...]:
         """What each rule remembers at the time ``monotonic``, in their order."""
         return tuple(kept.memory(monotonic) for kept in self._kept)
+
+    def _note_outage(self, monotonic: float) -> None:
+        """What a time without frames means."""
+        gap = 0.0 if self._looked_at is None else monotonic - self._looked_at
+        self._looked_at = monotonic
+        if gap <= FORGET_S:
+            return
+        for kept in self._kept:
+            kept.watch.pause(monotonic)
+            if gap > OUTAGE_S:
+                events = kept.watch.give_up(monotonic)
+                self._given_up += [Told(kept.watch.rule.name, event, "resolved") for event in events]
 
     def _take_over(self, look: Look) -> None:
         inherited, self._inherited = self._inherited, ()
@@ -192,16 +219,14 @@ class RuleEngine:
             event = Event(
                 uid=alert.event_uid,
                 level=alert.threat_level,
-                began_at=look.monotonic - max(0.0, look.now - alert.timestamp if look.wall_known else 0.0),
+                began_at=look.monotonic - (max(0.0, look.now - alert.timestamp) if look.wall_known else 0.0),
                 matched_at=look.monotonic,
                 match=_match_of(alert),
             )
+            place = alert.location[0] / max(1, look.size[0]), alert.location[1] / max(1, look.size[1])
             watch = watches.get(alert.rule)
-            if watch is None:
-                gone = Rule(name=alert.rule, level=alert.threat_level, any=alert.threat_types or ("?",))
-                self._given_up.append(Told(gone, event, "resolved"))
-            else:
-                watch.adopt(event, (alert.location[0] / max(1, look.size[0]), alert.location[1] / max(1, look.size[1])))
+            if watch is None or not watch.adopt(event, place):
+                self._given_up.append(Told(alert.rule, event, "resolved"))
 
     def _alert(self, told: Told, look: Look) -> Alert:
         match = told.event.match
@@ -210,7 +235,7 @@ class RuleEngine:
             alert_id=self._labels.label(look.now),
             timestamp=look.now,
             camera_id=self._camera_id,
-            rule=told.rule.name,
+            rule=told.rule,
             threat_level=told.event.level,
             confidence=match.leader.confidence,
             threat_types=match.threat_types,
@@ -221,6 +246,10 @@ class RuleEngine:
             state=told.state,
             tracks=match.tracks,
         )
+
+
+def _line(alerts: Alerts, rule: Rule) -> Line | None:
+    return next((line for line in alerts.lines if line.name == rule.line), None)
 
 
 def _match_of(alert: Alert) -> Match:

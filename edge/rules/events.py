@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from edge.config import Rule
 from edge.rules.condition import Condition, Match, Refusal, Verdict
-from edge.types import AlertState, ThreatLevel
+from edge.types import LEVELS, AlertState, ThreatLevel
 
 RuleState: TypeAlias = Literal["inactive", "pending", "firing"]
 Refuse: TypeAlias = Callable[[Refusal, "int | None"], None]
-FORGET_S = 5.0  # a longer time without a frame, and what was seen before it proves nothing any more
+Point: TypeAlias = tuple[float, float]  # in fractions of the picture
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,17 +32,15 @@ class Event:
     track_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Told:
-    """A change that the world is told: an event fires, with a higher level fires once more, or is resolved."""
+class Told(NamedTuple):
+    """A change that the world is told: an event of a rule fires, with a higher level fires once more, is resolved."""
 
-    rule: Rule
+    rule: str
     event: Event
     state: AlertState
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Moment:
+class Moment(NamedTuple):
     """What a rule is given of a frame. ``in_time``: its schedule holds. ``alive``: the numbers of all objects."""
 
     verdict: Verdict
@@ -52,19 +50,21 @@ class Moment:
 
 
 class Watch(Protocol):
-    """One rule and what it remembers.
-
-    ``refuse`` is called with each reason that an object which the rule looks for led to nothing; the number is that
-    of the object, where the rule is about each by itself.
-    """
+    """One rule and what it remembers. Its ``condition`` may be replaced by another one of the same rule."""
 
     rule: Rule
     condition: Condition
 
     def look(self, moment: Moment) -> Iterator[Told]: ...
 
-    def adopt(self, event: Event, place: tuple[float, float]) -> None:
-        """Go on with an event of before the start, last seen at ``place`` (fractions of the picture)."""
+    def adopt(self, event: Event, place: Point) -> bool:
+        """Go on with an event of before the start, last seen at ``place``; False where there is one already."""
+
+    def pause(self, monotonic: float) -> None:
+        """There were no frames for a while: what was seen before proves nothing, and no event ends by that alone."""
+
+    def give_up(self, monotonic: float) -> Sequence[Event]:
+        """End the events that go on, which are given."""
 
     @property
     def state(self) -> RuleState: ...
@@ -78,13 +78,20 @@ class Watch(Protocol):
     def cooldown_s(self, monotonic: float) -> float: ...
 
 
-def carry_on(rule: Rule, event: Event, match: Match, monotonic: float) -> tuple[Event, bool]:
-    """The event after another matching frame, and whether it has a higher level now."""
-    level = event.level
+def level_after(rule: Rule, elapsed_s: float) -> ThreatLevel:
+    """The level of an event that began so long ago."""
+    level = rule.level
     for step in rule.escalate:
-        if monotonic - event.began_at >= step.after_s and _rank(rule, step.level) > _rank(rule, level):
+        if elapsed_s >= step.after_s:
             level = step.level
-    return replace(event, matched_at=monotonic, match=match, level=level), level != event.level
+    return level
+
+
+def carry_on(rule: Rule, event: Event, match: Match, monotonic: float) -> tuple[Event, bool]:
+    """The event after another matching frame, and whether it has a higher level now; no level is ever taken back."""
+    level = level_after(rule, monotonic - event.began_at)
+    worse = LEVELS.index(level) > LEVELS.index(event.level)
+    return replace(event, matched_at=monotonic, match=match, level=level if worse else event.level), worse
 
 
 def is_over(rule: Rule, event: Event, monotonic: float) -> bool:
@@ -98,43 +105,35 @@ class Hold:
     """
 
     def __init__(self, rule: Rule) -> None:
+        self.hits = 0
+        self.began_at = float("-inf")  # of the first match that no whole window without one has followed
         self._rule = rule
         self._matched: deque[bool] = deque(maxlen=rule.hold_frames)
-        self._began_at = self._at = float("-inf")
+        self._at = float("-inf")
 
     def put(self, matched: bool, monotonic: float) -> None:
         """One more frame."""
-        if monotonic - self._at > FORGET_S:
-            self._matched.clear()
-        if matched and not any(self._matched):
-            self._began_at = monotonic
+        if len(self._matched) == self._matched.maxlen:
+            self.hits -= self._matched[0]
+        if matched:
+            if not self.hits:
+                self.began_at = monotonic
+            self.hits += 1
         self._at = monotonic
         self._matched.append(matched)
 
-    @property
-    def hits(self) -> int:
-        return sum(self._matched)
-
-    @property
-    def began_at(self) -> float:
-        """The first of the matches that no whole window without one has followed."""
-        return self._began_at
+    def clear(self) -> None:
+        self._matched.clear()
+        self.hits = 0
 
     @property
     def is_held(self) -> bool:
-        rule = self._rule
-        return self.hits >= rule.hold_hits and self._at - self._began_at >= rule.hold_s
+        return self.hits >= self._rule.hold_hits and self._at - self.began_at >= self._rule.hold_s
 
     @property
-    def lack(self) -> str:
-        """What is missing, for people."""
+    def lack(self) -> Refusal:
+        """What is missing."""
         rule = self._rule
         if self.hits < rule.hold_hits:
-            return f"{self.hits} of {rule.hold_frames} frames matched, {rule.hold_hits} needed"
-        return f"matched for {self._at - self._began_at:.1f} s, hold_s is {rule.hold_s:g}"
-
-
-def _rank(rule: Rule, level: ThreatLevel) -> int:
-    """How late the level comes in the rule."""
-    levels = [rule.level, *(step.level for step in rule.escalate)]
-    return levels.index(level) if level in levels else -1
+            return Refusal("hold", "{} of {} frames matched, {} needed", (self.hits, rule.hold_frames, rule.hold_hits))
+        return Refusal("hold", "matched for {:.1f} s, hold_s is {:g}", (self._at - self.began_at, rule.hold_s))

@@ -4,30 +4,54 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal, TypeAlias
 
 from edge.config import Line, Zone
 from edge.geometry import Box
 
 Point: TypeAlias = tuple[float, float]
+Side: TypeAlias = Literal["to_left", "to_right"]
+ALMOST_1 = math.nextafter(1.0, 0.0)  # feet at the lower edge of the picture are in a zone that reaches down to it
 
 
-def holds(zone: Zone, box: Box) -> bool:
-    """Whether the zone holds an object whose ``box`` is in fractions of the picture."""
-    if not _is_inside(zone.points, *anchor(box, zone.anchor)):
-        return False
-    return not zone.min_overlap or _share_inside(zone.points, box) >= zone.min_overlap
+class Area:
+    """A zone, ready for many questions.
+
+    Synchronization: none needed; it never changes.
+    """
+
+    def __init__(self, zone: Zone) -> None:
+        self.zone = zone
+        self._edges = [(*start, *end) for start, end in pairwise((zone.points[-1], *zone.points))]
+        xs, ys = zip(*zone.points, strict=True)
+        self._left, self._right, self._top, self._bottom = min(xs), max(xs), min(ys), max(ys)
+
+    def holds(self, box: Box) -> bool:
+        """Whether the zone holds an object whose ``box`` is in fractions of the picture."""
+        x, y = anchor(box, self.zone.anchor)
+        if not (self._left <= x <= self._right and self._top <= y <= self._bottom and self._is_inside(x, y)):
+            return False
+        return not self.zone.min_overlap or share_inside(self.zone.points, box) >= self.zone.min_overlap
+
+    def _is_inside(self, x: float, y: float) -> bool:
+        """Even-odd rule: a ray to the right meets the outline an odd number of times."""
+        inside = False
+        for x0, y0, x1, y1 in self._edges:
+            if (y0 > y) != (y1 > y) and x < x0 + (y - y0) * (x1 - x0) / (y1 - y0):
+                inside = not inside
+        return inside
 
 
 def anchor(box: Box, kind: Literal["bottom", "center"]) -> Point:
-    """The point of the box that decides where its object is."""
+    """The point of the box that decides where its object is, put into the picture where it lies just outside."""
     x, y = box.centre
-    return (x, box.ymax) if kind == "bottom" else (x, y)
+    y = box.ymax if kind == "bottom" else y
+    return min(max(x, 0.0), ALMOST_1), min(max(y, 0.0), ALMOST_1)
 
 
-def crossing(line: Line, before: Box, after: Box) -> Literal["to_left", "to_right"] | None:
-    """The side to which an object went over the line between two boxes, in fractions of the picture; None if it did
-    not.
+def crossing(line: Line, before: Box, after: Box) -> Side | None:
+    """The side to which an object went over the line between two boxes; None if it did not.
 
     The sides are those of somebody who walks from the line's start to its end, seen in the picture. Who was on the
     line itself has not crossed it.
@@ -53,24 +77,8 @@ def far_from(line: Line, box: Box, margin: float) -> bool:
     return abs(_side(line.start, line.end, anchor(box, line.anchor))) > margin * length
 
 
-def _side(start: Point, end: Point, point: Point) -> float:
-    """Positive to the right of the walk from start to end, as seen in a picture whose y points down."""
-    return (end[0] - start[0]) * (point[1] - start[1]) - (end[1] - start[1]) * (point[0] - start[0])
-
-
-def _is_inside(points: Sequence[Point], x: float, y: float) -> bool:
-    """Even-odd rule: a ray to the right meets the outline an odd number of times."""
-    inside = False
-    x0, y0 = points[-1]
-    for x1, y1 in points:
-        if (y0 > y) != (y1 > y) and x < x0 + (y - y0) * (x1 - x0) / (y1 - y0):
-            inside = not inside
-        x0, y0 = x1, y1
-    return inside
-
-
-def _share_inside(points: Sequence[Point], box: Box) -> float:
-    """The share of the box's area that the outline encloses, 0 to 1."""
+def share_inside(points: Sequence[Point], box: Box) -> float:
+    """The share of the box's area that an outline encloses, 0 to 1."""
     if not box.area:
         return 0.0
     cut: list[Point] = list(points)
@@ -78,6 +86,11 @@ def _share_inside(points: Sequence[Point], box: Box) -> float:
         cut = _cut(cut, axis, limit, keep_low=keep_low)
     doubled = sum(x * y1 - x1 * y for (x, y), (x1, y1) in zip(cut, [*cut[1:], *cut[:1]], strict=True))
     return min(1.0, abs(doubled) / 2 / box.area)
+
+
+def _side(start: Point, end: Point, point: Point) -> float:
+    """Positive to the right of the walk from start to end, as seen in a picture whose y points down."""
+    return (end[0] - start[0]) * (point[1] - start[1]) - (end[1] - start[1]) * (point[0] - start[0])
 
 
 def _cut(points: Sequence[Point], axis: int, limit: float, *, keep_low: bool) -> list[Point]:

@@ -6,13 +6,16 @@ scores low is more often a hidden object than none; only sure ones begin a track
 grown by a share of its size, as C-BIoU does (Yang et al., "Hard to Track Objects with Irregular Motions and Similar
 Appearances?", WACV 2023): a small thing that moves by more than its own width between two frames keeps its number.
 Between frames a track goes on at its velocity, which a first-order filter smooths.
+
+Some models give two boxes for one body. So a box that mostly lies in an object of its class, or the object in it, is
+that object's double at first: when only the double is seen it is the object, and when the two are apart for some frames
+it is an object of its own.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +27,64 @@ GROWN = 0.3  # each box by this share of its width and height, on every side
 SURE_OVERLAP = 0.2  # least overlap, grown, of a track and a sure detection
 DOUBTFUL_OVERLAP = 0.4  # and a doubtful one
 COVERED = 0.7  # share of the smaller of two boxes of a class from which they may well be one object
-CONFIRMED_HITS = 3  # sure sightings in a row by which such a second box is an object of its own
+APART_FRAMES = 3  # in a row, after which a double is an object of its own
 VELOCITY_S = 0.3  # time constant of the velocity: the boxes of a detector tremble
 FIRST_GAP_S = 0.01  # frames closer than this tell nothing about velocity
 COAST_S = 0.5  # an object that is not seen goes on so long, and then stays where it is expected
+MOST_LOST = 256  # objects that are not seen are remembered, those seen last
 
 Boxes = NDArray[np.float64]  # shape (n, 4): xmin, ymin, xmax, ymax
+
+
+class _Object:
+    """What is known of one object; ``original`` is the one whose double it may be."""
+
+    __slots__ = ("apart", "began_at", "box", "detection", "hits", "original", "seen_at", "track_id", "velocity")
+
+    def __init__(self, track_id: int, detection: Detection, monotonic: float, original: _Object | None) -> None:
+        self.track_id = track_id
+        self.detection = detection
+        self.box = detection.box  # where it is now, or is expected
+        self.began_at = self.seen_at = monotonic
+        self.velocity = (0.0, 0.0)
+        self.hits = 1
+        self.original = original
+        self.apart = 0  # frames in a row in which it was away from its original
+
+    def go_on(self, before: float, monotonic: float) -> None:
+        """Expect it at this time where its velocity takes it from where it was at the time ``before``."""
+        moving = min(monotonic, self.seen_at + COAST_S) - before
+        if moving > 0 and self.velocity != (0.0, 0.0):
+            self.box = self.box.shift(self.velocity[0] * moving, self.velocity[1] * moving)
+
+    def see(self, detection: Detection, monotonic: float) -> None:
+        gap = monotonic - self.seen_at
+        if gap >= FIRST_GAP_S:
+            (x, y), (x0, y0) = detection.box.centre, self.detection.box.centre
+            share = 1.0 if self.hits == 1 else 1.0 - math.exp(-gap / VELOCITY_S)
+            vx, vy = self.velocity
+            self.velocity = (vx + share * ((x - x0) / gap - vx), vy + share * ((y - y0) / gap - vy))
+        self.detection, self.box, self.seen_at = detection, detection.box, monotonic
+        self.hits += 1
+
+    def part(self) -> None:
+        """Once more both it and its original were seen."""
+        if self.original is not None:
+            self.apart = 0 if _covers(self.original.box, self.box) else self.apart + 1
+            if self.apart >= APART_FRAMES:
+                self.original = None
+
+    def track(self, monotonic: float) -> Track:
+        return Track(
+            self.track_id,
+            self.detection,
+            self.box,
+            self.began_at,
+            self.seen_at,
+            self.velocity,
+            self.hits,
+            self.seen_at == monotonic,
+        )
 
 
 class Tracker:
@@ -37,7 +92,7 @@ class Tracker:
 
     Detections of ``score_threshold`` and more are sure. An object that was not seen for ``max_lost_s`` seconds is
     over; its number is never given again. Both may be changed between two frames. Objects of different classes are
-    never the same.
+    never the same. The order of a frame's detections plays no part where their scores differ.
 
     Synchronization: none; it belongs to the thread that looks at the frames.
     """
@@ -46,85 +101,88 @@ class Tracker:
         self.score_threshold = score_threshold
         self.max_lost_s = max_lost_s
         self._next_id = first_id
-        self._tracks: list[Track] = []
-        self._at: float | None = None
+        self._objects: list[_Object] = []
+        self._at = -math.inf
+
+    @property
+    def alive(self) -> frozenset[int]:
+        """The numbers of all objects that are not over, doubles left out."""
+        return frozenset(each.track_id for each in self._objects if each.original is None)
 
     @property
     def tracks(self) -> tuple[Track, ...]:
-        """All confirmed objects that are not over, in the order in which they appeared."""
-        return tuple(track for track in self._tracks if track.confirmed)
+        """All objects that are not over, doubles left out, in the order in which they appeared."""
+        return tuple(each.track(self._at) for each in self._objects if each.original is None)
 
     def update(self, detections: Sequence[Detection], monotonic: float) -> tuple[Track | None, ...]:
-        """The object of each detection of a frame at this time; None where it is none, or not confirmed yet."""
-        gap = 0.0 if self._at is None else max(0.0, monotonic - self._at)
+        """The object of each detection of a frame at this time; None where it is none, or a double."""
+        self._objects = [each for each in self._objects if monotonic - each.seen_at <= self.max_lost_s]
+        for each in self._objects:
+            each.go_on(self._at, monotonic)
         self._at = monotonic
-        tracks = [_go_on(track, gap, monotonic) for track in self._tracks]
-        found: list[Track | None] = [None] * len(detections)
-        for index, place in self._associate(detections, tracks).items():
-            tracks[place] = found[index] = _see(tracks[place], self._tracks[place], detections[index], monotonic)
-        for index, detection in enumerate(detections):
-            if found[index] is None and detection.confidence >= self.score_threshold:
-                found[index] = track = self._begin(detection, tracks, monotonic)
-                tracks.append(track)
-        self._tracks = [track for track in tracks if self._lives(track, monotonic)]
-        return tuple(track if track is not None and track.confirmed else None for track in found)
+        found: list[_Object | None] = [None] * len(detections)
+        self._associate(detections, found)
+        for index in sorted(range(len(detections)), key=lambda index: -detections[index].confidence):
+            if found[index] is None and detections[index].confidence >= self.score_threshold:
+                found[index] = self._begin(detections[index])
+        self._objects = _kept(self._objects, monotonic)
+        return tuple(None if each is None or each.original else each.track(monotonic) for each in found)
 
-    def _associate(self, detections: Sequence[Detection], tracks: Sequence[Track]) -> dict[int, int]:
-        """The place among ``tracks`` of each detection that has one."""
-        if not detections or not tracks:
-            return {}
-        boxes, expected = _corners([seen.box for seen in detections]), _corners([track.box for track in tracks])
-        overlaps = _overlaps(_grown(boxes), _grown(expected))
-        overlaps[~_alike(detections, [track.detection for track in tracks])] = 0.0
+    def _associate(self, detections: Sequence[Detection], found: list[_Object | None]) -> None:
+        """Fill in the object of each detection that is a known one's."""
+        if not detections or not self._objects:
+            return
+        boxes = _corners([seen.box for seen in detections])
+        overlaps = _overlaps(_grown(boxes), _grown(_corners([each.box for each in self._objects])))
+        overlaps *= _alike(detections, [each.detection for each in self._objects])
         sure = np.array([seen.confidence >= self.score_threshold for seen in detections])
-        given = _best_pairs(np.where(sure[:, None], overlaps, 0.0), SURE_OVERLAP)
-        left = ~sure & ~_covered(boxes, detections, list(given))
-        overlaps[~left, :] = 0.0
-        overlaps[:, [not track.confirmed for track in tracks]] = 0.0
-        overlaps[:, list(given.values())] = 0.0
-        return given | _best_pairs(overlaps, DOUBTFUL_OVERLAP)
+        chosen = _best_pairs(overlaps * sure[:, None], SURE_OVERLAP)
+        self._see(chosen, detections, found)
+        if not sure.all():
+            overlaps *= (~sure & ~_covered(boxes, detections, list(chosen)))[:, None]
+            overlaps *= [each.original is None and each.seen_at != self._at for each in self._objects]
+            self._see(_best_pairs(overlaps, DOUBTFUL_OVERLAP), detections, found)
 
-    def _begin(self, detection: Detection, tracks: Sequence[Track], monotonic: float) -> Track:
-        alone = not any(
-            track.seen and track.detection.class_id == detection.class_id and _covers(track.box, detection.box)
-            for track in tracks
-        )
-        track = Track(self._next_id, detection, detection.box, monotonic, monotonic, confirmed=alone)
+    def _see(self, pairs: dict[int, int], detections: Sequence[Detection], found: list[_Object | None]) -> None:
+        doubles = []
+        for index, place in pairs.items():
+            found[index] = known = self._objects[place]
+            known.see(detections[index], self._at)
+            if known.original is not None:
+                doubles.append(index)
+        for index in doubles:
+            double = found[index]
+            if double is None or double.original is None:
+                continue
+            if double.original.seen_at == self._at:
+                double.part()
+            else:  # only the double is seen: that is where the object is
+                found[index] = double.original
+                double.original.see(detections[index], self._at)
+                double.seen_at = -math.inf
+
+    def _begin(self, detection: Detection) -> _Object:
+        covering = [
+            each
+            for each in self._objects
+            if each.seen_at == self._at
+            and each.detection.class_id == detection.class_id
+            and _covers(each.box, detection.box)
+        ]
+        original = next((each.original or each for each in covering), None)
+        begun = _Object(self._next_id, detection, self._at, original)
         self._next_id += 1
-        return track
-
-    def _lives(self, track: Track, monotonic: float) -> bool:
-        return track.seen or (track.confirmed and monotonic - track.seen_at <= self.max_lost_s)
+        self._objects.append(begun)
+        return begun
 
 
-def _go_on(track: Track, gap: float, monotonic: float) -> Track:
-    """Where the track is expected ``gap`` seconds later."""
-    moving = min(gap, max(0.0, track.seen_at + COAST_S - (monotonic - gap)))
-    box = track.box.shift(track.velocity[0] * moving, track.velocity[1] * moving)
-    return replace(track, box=box, seen=False)
-
-
-def _see(expected: Track, before: Track, detection: Detection, monotonic: float) -> Track:
-    """The track after it was seen again."""
-    gap = monotonic - before.seen_at
-    velocity = expected.velocity
-    if gap >= FIRST_GAP_S:
-        (x, y), (x0, y0) = detection.box.centre, before.detection.box.centre
-        share = 1.0 if before.hits == 1 else 1.0 - math.exp(-gap / VELOCITY_S)
-        velocity = (
-            velocity[0] + share * ((x - x0) / gap - velocity[0]),
-            velocity[1] + share * ((y - y0) / gap - velocity[1]),
-        )
-    return Track(
-        track_id=expected.track_id,
-        detection=detection,
-        box=detection.box,
-        began_at=expected.began_at,
-        seen_at=monotonic,
-        velocity=velocity,
-        hits=before.hits + 1,
-        confirmed=before.confirmed or before.hits + 1 >= CONFIRMED_HITS,
-    )
+def _kept(objects: Sequence[_Object], monotonic: float) -> list[_Object]:
+    """Those to remember: all that were seen, doubles only while they are, and not too many that were not."""
+    lost = [each for each in objects if each.original is None and each.seen_at != monotonic]
+    if len(lost) > MOST_LOST:
+        lost = sorted(lost, key=lambda each: each.seen_at)[-MOST_LOST:]
+    remembered = set(lost)
+    return [each for each in objects if each.seen_at == monotonic or each in remembered]
 
 
 def _covers(first: Box, second: Box) -> bool:

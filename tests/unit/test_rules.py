@@ -1,8 +1,9 @@
-"""The alert rules: pure functions of (detections, now)."""
+"""The alert rules about a whole frame: pure functions of (detections, now)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,32 +14,41 @@ from edge.configure import load_config
 from edge.errors import ConfigError
 from edge.geometry import Box
 from edge.rules.checks import check_rules, judge, unknown_classes
-from edge.rules.engine import Condition, RuleEngine, crime_relevant
+from edge.rules.condition import crime_relevant, sightings
+from edge.rules.engine import Look, RuleEngine
 from edge.rules.labels import REMEMBERED_SECONDS, AlertLabels
 from edge.types import Alert, Detection
-
-NOW = 1710000002.789
-SOMEWHERE = Box(0, 0, 10, 10)
-
-
-def seen(name: str, confidence: float = 0.9, box: Box = SOMEWHERE) -> Detection:
-    return Detection(0, name, confidence, box)
+from tests.seeing import NOW, SIZE, alerts_of, match, seen
 
 
 def rule(**changes: object) -> Rule:
     return Rule(**{"name": "r", "level": "critical", "any": ("knife", "gun"), "all": ("person",), **changes})  # type: ignore[arg-type]
 
 
+def look(detections: Sequence[Detection], now: float, monotonic: float, frame_id: int) -> Look:
+    found = sightings(detections, [None] * len(detections), SIZE, ())
+    return Look(found, SIZE, now, monotonic, frame_id)
+
+
+def engine_of(*rules: Rule, **more: Any) -> RuleEngine:
+    return RuleEngine(alerts_of(*rules), camera_id="main", **more)
+
+
 def feed(engine: RuleEngine, *frames: list[Detection], start: float = 0.0) -> list[tuple[Alert, ...]]:
     """One frame a second, from ``start`` on the monotonic clock."""
     return [
-        engine.update(detections, now=NOW + index, monotonic=start + index, frame_id=index + 1)
+        engine.update(look(detections, NOW + start + index, start + index, index + 1))
         for index, detections in enumerate(frames)
     ]
 
 
+def states(alerts: Sequence[Sequence[Alert]]) -> list[str]:
+    """For each frame ``f`` where it told that an event fires, ``r`` where one was resolved."""
+    return ["".join(alert.state[0] for alert in each) for each in alerts]
+
+
 def fires(detections: list[Detection], **changes: object) -> bool:
-    return Condition(rule(**changes)).match(detections) is not None
+    return match(rule(**changes), detections) is not None
 
 
 # What matches one frame
@@ -82,8 +92,8 @@ def test_a_rule_without_classes_never_matches() -> None:
 
 def test_the_alert_of_the_guide() -> None:
     knife = seen("knife", 0.95, Box(600, 330, 680, 390))
-    engine = RuleEngine([rule(hold_hits=1, hold_frames=1)], camera_id="main", new_uid=lambda: "uid")
-    (alert,) = engine.update([seen("person", 0.99), knife], now=NOW, monotonic=5.0, frame_id=7)
+    engine = engine_of(rule(hold_hits=1, hold_frames=1), new_uid=lambda: "uid")
+    (alert,) = engine.update(look([seen("person", 0.99), knife], NOW, 5.0, 7))
     assert alert == Alert(
         alert_id="alert_1710000002",
         timestamp=NOW,
@@ -103,27 +113,27 @@ def test_the_alert_of_the_guide() -> None:
 def test_the_most_confident_weapon_leads_and_weapons_are_counted() -> None:
     gun = seen("gun", 0.8, Box(0, 0, 3, 3))
     detections = [seen("knife", 0.6), seen("knife", 0.7), gun, seen("person"), seen("person"), seen("gun", 0.1)]
-    match = Condition(rule()).match(detections)
-    assert match is not None
-    assert match.leader is gun
-    assert match.threat_types == ("gun", "knife", "person")
-    assert match.count == 3
+    found = match(rule(), detections)
+    assert found is not None
+    assert found.leader is gun
+    assert found.threat_types == ("gun", "knife", "person")
+    assert found.count == 3
 
 
 def test_without_any_the_first_class_of_all_leads() -> None:
-    match = Condition(rule(any=(), all=("knife", "person"))).match([seen("person", 0.9), seen("knife", 0.6)])
-    assert match is not None
-    assert (match.leader.class_name, match.threat_types, match.count) == ("knife", ("knife", "person"), 2)
+    found = match(rule(any=(), all=("knife", "person")), [seen("person", 0.9), seen("knife", 0.6)])
+    assert found is not None
+    assert (found.leader.class_name, found.threat_types, found.count) == ("knife", ("knife", "person"), 2)
 
 
 def test_a_class_in_any_and_all_is_named_once() -> None:
-    match = Condition(rule(any=("person",), all=("person", "dog"))).match([seen("person"), seen("dog")])
-    assert match is not None
-    assert match.threat_types == ("person", "dog")
+    found = match(rule(any=("person",), all=("person", "dog")), [seen("person"), seen("dog")])
+    assert found is not None
+    assert found.threat_types == ("person", "dog")
 
 
 def test_the_location_is_whole_pixels() -> None:
-    engine = RuleEngine([rule(all=(), hold_hits=1, hold_frames=1)], camera_id="main")
+    engine = engine_of(rule(all=(), hold_hits=1, hold_frames=1))
     ((alert,),) = feed(engine, [seen("knife", box=Box(0.4, 0.4, 5.0, 9.0))])
     assert alert.location == (3, 5)
     assert all(type(value) is int for value in alert.location)
@@ -135,58 +145,64 @@ THREAT, CALM = [seen("knife"), seen("person")], [seen("person")]
 
 
 def test_hold_counts_hits_in_the_last_frames() -> None:
-    engine = RuleEngine([rule(hold_hits=3, hold_frames=5)], camera_id="main")
+    engine = engine_of(rule(hold_hits=3, hold_frames=5))
     fired = feed(engine, THREAT, CALM, THREAT, CALM, CALM, THREAT, THREAT, CALM, THREAT)
     assert [len(alerts) for alerts in fired] == [0, 0, 0, 0, 0, 0, 1, 0, 0]
     assert fired[6][0].frame_id == 7
 
 
+def test_hold_s_counts_from_the_first_of_the_matches_in_a_row() -> None:
+    engine = engine_of(rule(hold_hits=1, hold_frames=2, hold_s=3.5))
+    assert states(feed(engine, THREAT, CALM, THREAT, THREAT, CALM, CALM, *[THREAT] * 5)) == [*[""] * 10, "f"]
+    assert states(feed(engine_of(rule(hold_hits=1, hold_frames=2, hold_s=3)), *[THREAT] * 4)) == ["", "", "", "f"]
+
+
 def test_states() -> None:
-    engine = RuleEngine([rule(hold_hits=2, hold_frames=3)], camera_id="main")
+    engine = engine_of(rule(hold_hits=2, hold_frames=3, resolve_after_s=1.5))
     states = []
-    for frame in (CALM, THREAT, THREAT, CALM, CALM, CALM):
-        feed(engine, frame)
-        states.append(engine.memories(0.0)[0].state)
+    for index, frame in enumerate((CALM, THREAT, THREAT, CALM, CALM, CALM)):
+        feed(engine, frame, start=index)
+        states.append(engine.memories(index)[0].state)
     assert states == ["inactive", "pending", "firing", "firing", "pending", "inactive"]
 
 
-def test_a_threat_that_stays_is_told_again_after_the_cooldown() -> None:
-    engine = RuleEngine([rule(hold_hits=1, hold_frames=1, cooldown_s=3)], camera_id="main")
-    assert [len(alerts) for alerts in feed(engine, *[THREAT] * 8)] == [1, 0, 0, 1, 0, 0, 1, 0]
+def test_what_stays_is_told_once_and_resolved_when_it_is_over() -> None:
+    engine = engine_of(rule(hold_hits=1, hold_frames=1, cooldown_s=0, resolve_after_s=2))
+    told = feed(engine, *[THREAT] * 8, *[CALM] * 4, THREAT)
+    assert states(told) == ["f", *[""] * 7, "", "", "r", "", "f"]
+    uids = [alert.event_uid for alerts in told for alert in alerts]
+    assert uids[0] == uids[1] != uids[2]
 
 
 def test_no_alert_on_a_frame_that_does_not_match_when_the_cooldown_ends() -> None:
-    engine = RuleEngine([rule(hold_hits=1, hold_frames=3, cooldown_s=1)], camera_id="main")
-    assert [len(alerts) for alerts in feed(engine, THREAT, CALM, CALM, THREAT)] == [1, 0, 0, 1]
+    engine = engine_of(rule(hold_hits=1, hold_frames=3, cooldown_s=2, resolve_after_s=0.5))
+    assert states(feed(engine, THREAT, CALM, THREAT, CALM, THREAT)) == ["f", "r", "", "", "f"]
 
 
 def test_a_stepping_wall_clock_moves_no_cooldown_and_repeats_no_label() -> None:
-    engine = RuleEngine([rule(hold_hits=1, hold_frames=1, cooldown_s=10)], camera_id="main")
-    walls, labels = (NOW, NOW + 86400, NOW - 86400, NOW), []
+    engine = engine_of(rule(hold_hits=1, hold_frames=1, cooldown_s=2, resolve_after_s=0.5))
+    walls, labels = (NOW, NOW + 1e9, NOW - 1e9, NOW + 1e9, NOW), []
     for index, wall in enumerate(walls):
-        labels += [alert.alert_id for alert in engine.update(THREAT, now=wall, monotonic=index * 5.0, frame_id=index)]
-    assert labels == ["alert_1710000002", "alert_1709913602"]
-    labels += [alert.alert_id for alert in engine.update(THREAT, now=NOW, monotonic=20.0, frame_id=5)]
-    assert labels[-1] == "alert_1710000002_2"
+        frame = THREAT if index != 1 else CALM
+        labels += [(index, alert.alert_id) for alert in engine.update(look(frame, wall, float(index), index))]
+    assert labels == [(0, "alert_1710000002"), (1, "alert_2710000002"), (3, "alert_2710000002_2")]
 
 
 def test_two_rules_in_one_frame_alert_in_their_order_with_different_labels() -> None:
     rules = [rule(name=name, hold_hits=1, hold_frames=1) for name in ("first", "second")]
-    ((one, two),) = feed(RuleEngine(rules, camera_id="main"), THREAT)
+    ((one, two),) = feed(engine_of(*rules), THREAT)
     assert (one.rule, two.rule) == ("first", "second")
     assert (one.alert_id, two.alert_id) == ("alert_1710000002", "alert_1710000002_2")
 
 
 def test_the_built_in_rules_make_a_knife_with_a_person_critical() -> None:
-    engine = RuleEngine(DEFAULT_RULES, camera_id="main")
-    fired = [alert for alerts in feed(engine, *[THREAT] * 8) for alert in alerts]
+    fired = [alert for alerts in feed(engine_of(*DEFAULT_RULES), *[THREAT] * 8) for alert in alerts]
     assert [(alert.rule, alert.threat_level) for alert in fired] == [("armed person", "critical")]
 
 
 @pytest.mark.parametrize("person", [0.0, 0.3, 0.49, 0.5, 0.9])
 def test_the_built_in_rules_see_a_knife_however_doubtful_the_person(person: float) -> None:
-    engine = RuleEngine(DEFAULT_RULES, camera_id="main")
-    assert any(feed(engine, *[[seen("knife"), seen("person", person)]] * 8))
+    assert any(feed(engine_of(*DEFAULT_RULES), *[[seen("knife"), seen("person", person)]] * 8))
 
 
 # For every sequence of frames
@@ -195,23 +211,27 @@ frames = st.lists(st.lists(st.sampled_from([seen("knife"), seen("person"), seen(
 steps = st.lists(st.floats(0.0, 5.0), min_size=40, max_size=40)
 
 
-@given(frames, steps, st.integers(1, 6), st.integers(0, 6), st.floats(0, 12))
+@given(frames, steps, st.integers(1, 6), st.integers(0, 6), st.floats(0, 12), st.floats(0.5, 8))
 def test_an_alert_needs_its_hits_and_respects_the_cooldown(
-    sequence: list[list[Detection]], gaps: list[float], hits: int, spare: int, cooldown: float
+    sequence: list[list[Detection]], gaps: list[float], hits: int, spare: int, cooldown: float, resolve: float
 ) -> None:
-    watched = rule(hold_hits=hits, hold_frames=hits + spare, cooldown_s=cooldown)
-    engine, condition = RuleEngine([watched], camera_id="main"), Condition(watched)
+    """The whole of a rule about the picture, as a model of ten lines has it."""
+    watched = rule(hold_hits=hits, hold_frames=hits + spare, cooldown_s=cooldown, resolve_after_s=resolve)
+    engine = engine_of(watched)
     matched: list[bool] = []
-    fired: list[float] = []
-    clock = 0.0
+    clock, open_since_match, quiet_until = 0.0, None, 0.0
     for index, detections in enumerate(sequence):
         clock += gaps[index]
-        matched.append(condition.match(detections) is not None)
-        held = sum(matched[-watched.hold_frames :]) >= hits
-        quiet = bool(fired) and clock - fired[-1] < cooldown
-        alerts = engine.update(detections, now=NOW, monotonic=clock, frame_id=index)
-        assert len(alerts) == (matched[-1] and held and not quiet)
-        fired += [clock] * len(alerts)
+        matched.append(match(watched, detections) is not None)
+        expected = ""
+        if open_since_match is not None:
+            if matched[-1]:
+                open_since_match = clock
+            elif clock - open_since_match > resolve:
+                expected, open_since_match, quiet_until = "r", None, clock + cooldown
+        elif matched[-1] and sum(matched[-watched.hold_frames :]) >= hits and clock >= quiet_until:
+            expected, open_since_match = "f", clock
+        assert states([engine.update(look(detections, NOW, clock, index))]) == [expected]
 
 
 @given(st.lists(st.sampled_from(["knife", "gun", "person", "dog"])), st.lists(st.floats(0, 1), min_size=1))
