@@ -15,6 +15,7 @@ from edge.workers import Latest
 
 RING_BYTES = 16 << 20  # of JPEGs; full: the oldest go, and a clip begins later
 LAG_S = 2.0  # a frame is looked at so long after it was captured, at most; the ring is longer by it
+EARLY = 0.2  # of the time between two frames: cameras are not that exact, and the next frame may be far
 MOST_CLIPS = 8  # that are waited for at once; full: a further event has none
 
 
@@ -72,7 +73,7 @@ class Clips:
         """Whether the frame is one of the film. Never blocks."""
         step = 1 / self._settings.clip_fps
         late = frame.monotonic - self._offered_at - step
-        if late < 0:
+        if late < -EARLY * step:
             return False
         self._offered_at = frame.monotonic - (late if late < step else 0.0)  # in step, or a new count after a pause
         self._slot.put((result, frame))

@@ -160,10 +160,14 @@ class EvidenceStore:
                 stat = entry.stat(follow_symlinks=False)
                 kind: Kind = "jpg" if match[3] == "jpg" else "avi"
                 found.append((Event(int(match[1]), match[2], stat.st_mtime), kind, stat.st_size))
+        events: dict[str, Event] = {}
+        for event, kind, size in sorted(found, key=lambda each: each[0].number):
+            if events.setdefault(event.uid, event).number == event.number:
+                events[event.uid].sizes[kind] = size
+            else:  # somebody's copy, which would never be asked for nor grow old
+                (self.folder / event.name(kind)).unlink()
         with self._lock:
-            for event, kind, size in sorted(found, key=lambda each: each[0].number):
-                if self._events.setdefault(event.uid, event).number == event.number:
-                    self._events[event.uid].sizes[kind] = size
+            self._events = events
         self._scanned = True
         self._retain()
 
