@@ -20,7 +20,10 @@ from edge.controls.controls import Controls
 from edge.controls.settings import KeptSettings, kept_settings
 from edge.errors import StateError, WorkerDied
 from edge.evidence import EvidenceRecorder, EvidenceStore, Masks, VideoEncoder
-from edge.gpio.buzzer import Buzzer, open_buzzer
+from edge.gpio.buzzer import Buzzer
+from edge.gpio.led import StatusLed, sign_of
+from edge.gpio.panel import open_panel
+from edge.gpio.silence import QuietTimes
 from edge.health.board import Components, HealthBoard
 from edge.health.tally import Tally
 from edge.inference.detector import Detector, open_detector
@@ -72,6 +75,7 @@ class App:
     ) -> None:
         self.config = config
         self.tally = Tally()
+        self._led: StatusLed | None = None
         self.board = HealthBoard(self._on_health)
         self._max_frames = max_frames
         self._on_buzzer = on_buzzer
@@ -136,7 +140,7 @@ class App:
         self._open_detector(spec)
         slot: Latest[Frame] = Latest()
         capture = self._open_source(slot)
-        self._open_buzzer()
+        self._open_panel()
         self._masks = Masks(config.camera.privacy_masks)
         encoder = VideoEncoder(config.video, self.hub.looks, self.hub.publish_video, self._masks)
         self._open_evidence(folder / "evidence", settings)
@@ -191,17 +195,23 @@ class App:
         logger.info("source %s", source.name)
         return capture
 
-    def _open_buzzer(self) -> None:
-        self.buzzer = open_buzzer(
-            self.config.gpio, pin_factory=self._pin_factory, on_change=self._on_buzzer, on_death=self._life.on_death
+    def _open_panel(self) -> None:
+        panel = open_panel(
+            self.config.gpio,
+            pin_factory=self._pin_factory,
+            quiet=QuietTimes(
+                self.config.gpio.quiet, self.config.alerts, lambda: time.time() if self._wall_known else None
+            ),
+            on_change=self._on_buzzer,
+            on_death=self._life.on_death,
         )
-        if self.buzzer is None:
-            self.board.set("buzzer", "off", "there is no buzzer")
-            return
-        self.board.set("buzzer", "ok")
-        self._opened.callback(self.buzzer.close)
-        self._life.add("buzzer", self.buzzer)
-        self.buzzer.start()
+        self._opened.callback(panel.close)
+        self.buzzer, self._led = panel.buzzer, panel.led
+        for name, part in (("buzzer", self.buzzer), ("status-led", self._led)):
+            if part is not None:
+                self._life.add(name, part)
+                part.start()
+        self.board.set("buzzer", *(("off", "there is no buzzer") if self.buzzer is None else self.buzzer.health()))
 
     def _open_evidence(self, folder: Path, settings: KeptSettings) -> None:
         """Its thread ends after those that watch: what the last frames gave is still kept."""
@@ -291,9 +301,7 @@ class App:
 
     def _sound(self, result: Result) -> None:
         if self.buzzer is not None:
-            for alert in result.alerts:
-                if alert.state == "firing":
-                    self.buzzer.sound(alert.threat_level)
+            self.buzzer.observe(result)
 
     def _look_around(self) -> None:
         self.board.set("clock", *self._clock_watch.look())
@@ -302,6 +310,8 @@ class App:
             self.board.set("buzzer", *self.buzzer.health())
 
     def _on_health(self, components: Components) -> None:
+        if self._led is not None:
+            self._led.show(sign_of(components))
         self.hub.publish_health(replies.health(components, time.time()))
 
     def _report(self) -> None:

@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator
 
 from edge.capture.source import open_source
 from edge.commands import common
-from edge.config import Config
+from edge.config import Config, Gpio
 from edge.controls.settings import kept_settings
-from edge.errors import ConfigError, EdgeError
-from edge.gpio.buzzer import open_buzzer
-from edge.gpio.pins import open_factory, open_output, without_pins
+from edge.errors import ConfigError, EdgeError, PinError
+from edge.gpio.panel import Panel, open_panel
 from edge.inference.detector import open_detector
 from edge.rules.checks import judge, unknown_classes
 from edge.storage import device_id, state_dir
@@ -92,17 +91,31 @@ def _camera(config: Config) -> Iterator[str]:
 
 
 def _gpio(config: Config) -> Iterator[str]:
-    if config.gpio.required and (buzzer := open_buzzer(config.gpio)):
-        buzzer.close()
-    factory = open_factory(config.gpio.factory)
-    if factory is None:
-        yield f"no buzzer: {without_pins(config.gpio.factory)}; alerts make no sound"
-        return
+    panel = open_panel(config.gpio) if config.gpio.required else Panel(config.gpio)
     try:
-        open_output(factory, config.gpio.buzzer_pin, active_high=config.gpio.active_high).close()
+        if panel.without:
+            yield f"no buzzer: {panel.without}; alerts make no sound"
+            return
+        for name, place in panel.places.items():
+            yield f"{name} on {place}, {_polarity(config.gpio, name)}"
+        if panel.button is not None and panel.button.is_pressed:
+            pull_up = str(not config.gpio.silence_button.pull_up).lower()
+            _say(
+                "note",
+                "gpio",
+                f"the silence button is pressed; if nobody does, set gpio.silence_button.pull_up = {pull_up}",
+            )
+        for name, error in panel.missing.items():
+            raise PinError(f"no {name}: {error}")
     finally:
-        factory.close()
-    yield f"buzzer on pin {config.gpio.buzzer_pin}"
+        panel.close()
+
+
+def _polarity(gpio: Gpio, name: str) -> str:
+    if name == "silence button":
+        return f"pressed when it is {'low' if gpio.silence_button.pull_up else 'high'}"
+    active_high = gpio.active_high if name == "buzzer" else gpio.status_led.active_high
+    return f"on when it is {'high' if active_high else 'low'}"
 
 
 def _security(config: Config) -> Iterator[str]:

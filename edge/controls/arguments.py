@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from edge.errors import ConfigError
-from edge.gpio.buzzer import LONGEST_SILENCE_S
+from edge.gpio.silence import LONGEST_SILENCE_S
 from edge.types import ThreatLevel
 
 
@@ -61,16 +61,19 @@ class GetAlerts(Arguments, frozen=True):
 
 
 class BuzzerOrder(Arguments, frozen=True):
-    """Exactly one of these: sound a level, end what sounds, be silent for so long, or one short beep."""
+    """Exactly one of these: sound a level, end what sounds, acknowledge, be silent for so long, or one short beep."""
 
     on: ThreatLevel | None = None
     off: bool = False
+    acknowledge: bool = False
     silence_s: Annotated[float, Meta(ge=0.0, le=LONGEST_SILENCE_S)] | None = None
     test: bool = False
 
     def __post_init__(self) -> None:
-        if (self.on is not None) + self.off + (self.silence_s is not None) + self.test != 1:
-            raise ValueError("give exactly one of on (a level), off (true), silence_s and test (true)")
+        if sum((self.on is not None, self.off, self.acknowledge, self.silence_s is not None, self.test)) != 1:
+            raise ValueError(
+                "give exactly one of on (a level), off (true), acknowledge (true), silence_s and test (true)"
+            )
 
 
 def read(args: dict[str, Any], kind: type[A]) -> A:

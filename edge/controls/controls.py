@@ -228,12 +228,19 @@ class Controls:
         order, buzzer = read(args, arguments.BuzzerOrder), self._buzzer
         if buzzer is None:
             raise EdgeError("there is no buzzer: gpio.factory is none, or its pin cannot be used here")
-        if order.off or order.silence_s is not None:
+        if order.on is not None or order.test:
+            if refusal := buzzer.test() if order.on is None else buzzer.sound(order.on):
+                raise EdgeError(refusal)
+            return {"sounding": True, "level": order.on, "silenced_s": 0.0}
+        if order.silence_s:
             buzzer.silence(order.silence_s)
-            return _state(buzzer) | {"sounding": False}
-        if not (buzzer.test() if order.on is None else buzzer.sound(order.on)):
-            raise EdgeError(_why_quiet(buzzer))
-        return _state(buzzer) | {"sounding": True}
+        elif order.silence_s is not None:
+            buzzer.end_silence()
+        elif order.acknowledge:
+            buzzer.acknowledge()
+        else:
+            buzzer.hush()
+        return _state(buzzer) | ({} if order.silence_s == 0 else {"sounding": False, "level": None})
 
     def _explain(self, args: Args) -> dict[str, Any]:
         read(args, arguments.Nothing)
@@ -253,11 +260,3 @@ class Controls:
 def _state(buzzer: Buzzer) -> dict[str, Any]:
     state = buzzer.state
     return {"sounding": state.sounding, "level": state.level, "silenced_s": round(buzzer.silenced_s, 1)}
-
-
-def _why_quiet(buzzer: Buzzer) -> str:
-    if buzzer.silenced_s:
-        return f"the buzzer is silenced for another {buzzer.silenced_s:.0f} s; silence_s 0 ends that"
-    if buzzer.state.sounding:
-        return "the buzzer sounds already, as high or higher"
-    return "the buzzer stays quiet: its cooldown runs, or the level's pattern has no repeats"

@@ -7,77 +7,47 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Literal
 
 from edge.config import Gpio
 from edge.errors import PinError
-from edge.gpio.beats import beats
-from edge.gpio.pins import open_factory, open_output, pin_errors, without_pins
-from edge.types import LEVELS, ThreatLevel
+from edge.gpio.pins import open_output, pin_errors
+from edge.gpio.siren import BuzzerState, Siren, Step
+from edge.types import Result, ThreatLevel
 from edge.workers import Worker
 
 if TYPE_CHECKING:
     from gpiozero.pins import Factory
 
-LONGEST_SILENCE_S = 86400.0  # nobody remembers for longer that the buzzer was silenced
-TEST_S = 0.2  # heard, and over before anybody runs
 CLOSE_TIMEOUT_S = 1.0  # the thread wakes at once when asked to stop; only a pin write that hangs takes longer
+COMMAND, BUTTON = "a command", "the button"  # who asks for a silence
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class BuzzerState:
-    """``level`` of what sounds now, else None; ``last`` of the newest sounding; ``soundings`` begun since start.
-
-    A test is no sounding of any level: while it is heard, ``testing`` is true.
-    """
-
-    level: ThreatLevel | None = None
-    last: ThreatLevel | None = None
-    soundings: int = 0
-    testing: bool = False
-
-    @property
-    def sounding(self) -> bool:
-        """True from the first beat to the last, pauses between them included."""
-        return self.level is not None or self.testing
-
-
-class _Request(NamedTuple):
-    """What is to be heard; a test has no level and gives way to every one."""
-
-    level: ThreatLevel | None
-    beats: tuple[tuple[bool, float], ...]
-
-    @property
-    def rank(self) -> int:
-        return -1 if self.level is None else LEVELS.index(self.level)
-
-
 class Buzzer:
-    """Sounds a pattern for each threat level on one output pin.
+    """Sounds a pattern for each threat level on one output pin; edge.gpio.siren says what wins over what.
 
     One sounding lasts at most ``settings.longest_on_s``, pauses included, and ``settings.cooldown_s`` of quiet follow
     it. Within both, a request for the same level or a lower one is dropped; a higher level breaks in at once and has
     its own full time, so one unbroken noise is at most one sounding of each level. A level whose pattern has no
-    repeats is never heard and breaks nothing. While silence was asked for, nothing sounds, of no level.
+    repeats is never heard and breaks nothing.
 
     The pin is off from the constructor on, and again after stop, after an exception in the thread, and at the
     interpreter's exit (also when an uncaught exception ends it). os._exit, SIGKILL and a SIGTERM that nobody handles
     run none of this: what the pin does then is the kernel's choice. Raspberry Pi's keeps an output's level
     (raspberrypi/linux#6117), so a buzzer that is on stays on, unless `dtparam=strict_gpiod` stands in config.txt or
-    something else, such as the service's ExecStopPost, drives the pin. After close the pin is an input, so the circuit
-    needs a resistor that pulls it to off.
+    something else drives the pin, such as `preact-edge buzzer off` as the service's ExecStopPost. After close the pin
+    is an input, so the circuit needs a resistor that pulls it to off.
 
     ``on_change`` is called with True when a sounding begins and False when it ends, on the buzzer's thread, and must
-    return soon. ``clock`` gives seconds and never goes back; the cooldown runs on it. ``close_factory`` hands
-    ``pin_factory`` over: it is closed with the buzzer. Raises PinError when the pin cannot be used.
+    return soon. ``clock`` gives seconds and never goes back. ``quiet`` gives the name of the quiet time that it is,
+    else "", and must not block. Raises PinError when the pin cannot be used.
 
-    Synchronization: sound, test, silence, silenced_s and state never block and may be used from any thread; start and
-    close belong to the thread that built it; only the buzzer's own thread drives the pin until it has ended.
+    Synchronization: observe, sound, test, hush, acknowledge, silence, end_silence, silenced_s, state and health never
+    block and may be used from any thread; start and close belong to the thread that built it; only the buzzer's own
+    thread drives the pin until it has ended.
     """
 
     def __init__(
@@ -85,25 +55,22 @@ class Buzzer:
         settings: Gpio,
         *,
         pin_factory: Factory,
-        close_factory: bool = False,
         clock: Callable[[], float] = time.monotonic,
+        quiet: Callable[[], str] = lambda: "",
         on_change: Callable[[bool], None] | None = None,
         on_death: Callable[[Worker], None] | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock
+        self._quiet = quiet
         self._on_change = on_change
-        self._beats = {level: beats(getattr(settings.patterns, level), settings.longest_on_s) for level in LEVELS}
-        # Guards everything down to _silent_until; the pin is driven without it.
+        # Guards _siren, _state and _news; the pin is driven without it.
         self._changed = threading.Condition()
-        self._asked: _Request | None = None  # one place: a higher level replaces a lower one
-        self._sounds: _Request | None = None
-        self._cut = False
+        self._siren = Siren(settings)
         self._state = BuzzerState()
-        self._cooling: _Request | None = None  # what sounded last, until _quiet_until
-        self._quiet_until = self._silent_until = float("-inf")
+        self._news = False  # something was asked since the last step
+        self._shown = 0  # the sounding that on_change was told of, 0 between; the thread's own
         self._worker = Worker("buzzer", self._run, on_death=on_death)
-        self._factory = pin_factory if close_factory else None
         self._pin = open_output(pin_factory, settings.buzzer_pin, active_high=settings.active_high)
         atexit.register(self.close)
 
@@ -111,37 +78,57 @@ class Buzzer:
         """Begin to listen to requests; call it once. One request made before is kept."""
         self._worker.start()
 
-    def sound(self, level: ThreatLevel) -> bool:
-        """Ask for a sounding of ``level``; dropped when its level is not above what sounds, waits or cools down.
+    def observe(self, result: Result) -> None:
+        """A sink of the pipeline: alerts that fire are heard, by their level; those that are resolved are not."""
+        quiet = self._quiet() if result.alerts else ""
+        for alert in result.alerts:
+            with self._now() as now:
+                if alert.state == "resolved":
+                    self._siren.events.over(alert.event_uid)
+                else:
+                    self._siren.ask(alert.threat_level, now, event=alert.event_uid, quiet=quiet)
 
-        False when it is dropped for that, for silence, or because the level's pattern has no repeats.
+    def sound(self, level: ThreatLevel) -> str:
+        """Ask for a sounding of ``level``; why it is dropped, in words, empty when it is not."""
+        return self._ask(level)
+
+    def test(self) -> str:
+        """Ask for one short beep, which gives way to everything; why it is dropped, in words, empty when it is not."""
+        return self._ask(None)
+
+    def hush(self) -> None:
+        """End what sounds, forget what waits. The cooldown of what was ended begins, so the same alert stays quiet."""
+        with self._now() as now:
+            self._siren.hush(now)
+
+    def acknowledge(self) -> None:
+        """As hush; and no event that goes on now is heard any more, unless it rises to a higher level."""
+        with self._now() as now:
+            self._siren.acknowledge(now)
+
+    def silence(self, seconds: float, by: str = COMMAND) -> None:
+        """As hush; and nothing is heard for ``seconds`` from now, at most LONGEST_SILENCE_S.
+
+        A later silence replaces an earlier one. ``by`` says who asked, for health.
         """
-        return self._ask(_Request(level, self._beats[level]))
+        with self._now() as now:
+            self._siren.silence.begin(seconds, by, now)
+            self._siren.hush(now)
 
-    def test(self) -> bool:
-        """Ask for one short beep; dropped, with False, when anything sounds, waits or cools down, and in silence."""
-        return self._ask(_Request(None, ((True, min(TEST_S, self._settings.longest_on_s)),)))
-
-    def silence(self, seconds: float | None = None) -> None:
-        """End what sounds, forget what waits. The cooldown of what was ended begins, so the same alert stays quiet.
-
-        With ``seconds``, nothing is heard for so long from now, at most LONGEST_SILENCE_S; 0 ends such a silence.
-        """
+    def end_silence(self) -> None:
+        """From now on it is heard again; what was dropped in the silence is not made up for."""
         with self._changed:
-            if seconds is not None:
-                self._silent_until = self._clock() + min(seconds, LONGEST_SILENCE_S)
-            self._asked = None
-            self._cut = self._state.sounding
-            self._changed.notify_all()
+            self._siren.silence.end()
 
     @property
     def silenced_s(self) -> float:
-        """Seconds that are left of the silence that was asked for."""
+        """Seconds that are left of a silence that was asked for."""
         with self._changed:
-            return max(0.0, self._silent_until - self._clock())
+            return self._siren.silence.left(self._clock())
 
     @property
     def state(self) -> BuzzerState:
+        """What the pin does; what was asked shows a moment later."""
         with self._changed:
             return self._state
 
@@ -151,10 +138,13 @@ class Buzzer:
         return self._worker.alive
 
     def health(self) -> tuple[Literal["ok", "degraded", "failed"], str]:
-        """How it is, and in words why."""
+        """How it is, and in words why. A quiet time is as it should be, and told all the same."""
         if not self.alive:
             return "failed", "the buzzer's thread does not run"
-        return ("degraded", "silenced by a command") if self.silenced_s else ("ok", "")
+        quiet = self._quiet()
+        with self._changed:
+            silenced = self._siren.silence.told(self._clock())
+        return ("degraded", silenced) if silenced else ("ok", f"quiet time {quiet}" if quiet else "")
 
     def stop(self) -> None:
         """Ask the thread to end, with the pin off; returns at once."""
@@ -180,97 +170,60 @@ class Buzzer:
             self._drive(False)
         except PinError as error:
             logger.error("the buzzer may still be on: %s", error)
-        for device in filter(None, (self._pin, self._factory)):
-            with contextlib.suppress(PinError), pin_errors(self._settings.buzzer_pin):
-                device.close()
+        with contextlib.suppress(PinError), pin_errors(self._settings.buzzer_pin):
+            self._pin.close()
+
+    @contextlib.contextmanager
+    def _now(self) -> Iterator[float]:
+        """The time, with the siren locked; its thread looks at it afterwards."""
+        with self._changed:
+            yield self._clock()
+            self._news = True
+            self._changed.notify_all()
+
+    def _ask(self, level: ThreatLevel | None) -> str:
+        quiet = self._quiet()
+        with self._now() as now:
+            return self._siren.ask(level, now, quiet=quiet)
 
     def _run(self, stopping: threading.Event) -> None:
         try:
-            while (request := self._next(stopping)) is not None:
-                self._play(request, stopping)
+            while not stopping.is_set():
+                step, state = self._step()
+                self._show(step)
+                self._wait(step, state, stopping)
         finally:
             with contextlib.suppress(PinError):  # the pin is off already, or its error is on the way up
                 self._drive(False)
-
-    def _ask(self, request: _Request) -> bool:
-        with self._changed:
-            now = self._clock()
-            taken = [self._asked, self._sounds, self._cooling if now < self._quiet_until else None]
-            if not request.beats or now < self._silent_until or any(t and request.rank <= t.rank for t in taken):
-                return False
-            self._asked = request
-            self._changed.notify_all()
-            return True
-
-    def _next(self, stopping: threading.Event) -> _Request | None:
-        """Wait for a request and make it the state; None when stopping."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._asked is not None or stopping.is_set())
-            if stopping.is_set() or self._asked is None:
-                return None
-            request, self._asked, self._cut = self._asked, None, False
-            self._sounds = request
-            if request.level is None:
-                self._state = replace(self._state, testing=True)
-            else:
-                self._state = BuzzerState(request.level, request.level, self._state.soundings + 1)
-            return request
-
-    def _play(self, request: _Request, stopping: threading.Event) -> None:
-        """One sounding, whole or broken off; the pin is off after it, unless it failed."""
-        try:
-            self._tell(True)
-            for on, seconds in request.beats:
-                self._drive(on)
-                if self._broken_off(seconds, stopping):
-                    break
-            self._drive(False)
-        finally:
             with self._changed:
-                self._sounds = None
-                self._state = BuzzerState(None, self._state.last, self._state.soundings)
-                self._cooling, self._quiet_until = request, self._clock() + self._settings.cooldown_s
-            self._tell(False)
+                self._siren.hush(self._clock())
+                self._state = self._siren.state
+            self._tell(0)
 
-    def _broken_off(self, seconds: float, stopping: threading.Event) -> bool:
-        """Wait ``seconds``; True as soon as something ends the sounding: silence, a higher level, stop."""
+    def _step(self) -> tuple[Step, BuzzerState]:
         with self._changed:
-            return self._changed.wait_for(lambda: self._cut or self._asked is not None or stopping.is_set(), seconds)
+            self._news = False
+            return self._siren.step(self._clock()), self._siren.state
 
-    def _tell(self, sounding: bool) -> None:
-        if self._on_change is not None:
-            self._on_change(sounding)
+    def _show(self, step: Step) -> None:
+        if step.sounding != self._shown:
+            self._drive(False)
+            self._tell(0)
+            self._tell(step.sounding)
+        self._drive(step.on)
+
+    def _wait(self, step: Step, state: BuzzerState, stopping: threading.Event) -> None:
+        with self._changed:
+            self._state = state
+            left = None if step.until is None else max(0.0, step.until - self._clock())
+            self._changed.wait_for(lambda: self._news or stopping.is_set(), left)
+
+    def _tell(self, sounding: int) -> None:
+        """Tell of the sounding's begin (a number) or end (0), once each."""
+        before, self._shown = self._shown, sounding
+        if self._on_change is not None and bool(sounding) != bool(before):
+            self._on_change(bool(sounding))
 
     def _drive(self, on: bool) -> None:
         with pin_errors(self._settings.buzzer_pin):
             self._pin.value = on
-
-
-def open_buzzer(
-    settings: Gpio,
-    *,
-    pin_factory: Factory | None = None,
-    on_change: Callable[[bool], None] | None = None,
-    on_death: Callable[[Worker], None] | None = None,
-) -> Buzzer | None:
-    """The buzzer of the settings, not yet started, on ``pin_factory`` or else on the settings' own.
-
-    Where its pin cannot be used: raises PinError if ``settings.required``, else warns once and returns None.
-    """
-    try:
-        factory, own = pin_factory, pin_factory is None
-        if factory is None:
-            factory = open_factory(settings.factory)
-        if factory is None:
-            raise PinError(without_pins(settings.factory))
-        try:
-            return Buzzer(settings, pin_factory=factory, close_factory=own, on_change=on_change, on_death=on_death)
-        except PinError:
-            if own:
-                factory.close()
-            raise
-    except PinError as error:
-        if settings.required:
-            raise PinError(f"no buzzer, and gpio.required is true: {error}") from error
-        logger.warning("no buzzer: %s", error)
-        return None

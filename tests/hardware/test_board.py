@@ -9,7 +9,7 @@ import pytest
 
 from edge.capture.source import open_source
 from edge.config import Camera, Gpio, Pattern, Patterns
-from edge.gpio.buzzer import open_buzzer
+from edge.gpio.panel import open_panel
 from edge.gpio.pins import without_pins
 from tests.support import wait_until
 
@@ -43,12 +43,12 @@ def test_the_csi_camera_gives_main_and_lores() -> None:
 
 @pytest.mark.skipif(without_pins("auto") != "", reason="needs a Raspberry Pi")
 def test_the_buzzer_beeps_once() -> None:
-    settings = Gpio(required=True, patterns=Patterns(low=Pattern(on_s=0.1, repeats=1)))
-    buzzer = open_buzzer(settings)
-    assert buzzer is not None
-    buzzer.start()
+    panel = open_panel(Gpio(required=True, patterns=Patterns(low=Pattern(on_s=0.1, repeats=1))))
     try:
-        buzzer.sound("low")
+        buzzer = panel.buzzer
+        assert buzzer is not None
+        buzzer.start()
+        assert not buzzer.sound("low")
         wait_until(lambda: buzzer.state.soundings == 1 and not buzzer.state.sounding)
     finally:
-        buzzer.close()
+        panel.close()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +15,10 @@ from gpiozero.pins.mock import MockFactory, MockPin
 
 from edge.config import Gpio, Pattern, Patterns
 from edge.errors import PinError
-from edge.gpio.buzzer import LONGEST_SILENCE_S, Buzzer, BuzzerState, open_buzzer
+from edge.gpio.buzzer import Buzzer
+from edge.gpio.silence import LONGEST_SILENCE_S
+from edge.gpio.siren import BuzzerState
+from edge.types import Alert, AlertState, Result, ThreatLevel
 from edge.workers import Worker
 from tests.support import wait_until
 
@@ -42,20 +45,21 @@ class FrailPin(MockPin):  # type: ignore[misc]
 
 
 class Bench:
-    """A buzzer, its pin, a clock that is moved by hand, and what the buzzer reported."""
+    """A buzzer, its pin, a clock that ``skip`` moves on, and what the buzzer reported."""
 
     def __init__(self, settings: Gpio, pin_class: type[MockPin]) -> None:
         self.factory = MockFactory(pin_class=pin_class)
         self.pin = self.factory.pin(settings.buzzer_pin)
-        self.now = 1000.0
+        self.skipped = 0.0
+        self.quiet = ""
         self.changes: list[bool] = []
         self.fault: Exception | None = None  # what the caller's on_change raises
         self.deaths: list[Worker] = []
         self.buzzer = Buzzer(
             settings,
             pin_factory=self.factory,
-            close_factory=True,
-            clock=lambda: self.now,
+            clock=lambda: time.monotonic() + self.skipped,
+            quiet=lambda: self.quiet,
             on_change=self.changed,
             on_death=self.deaths.append,
         )
@@ -64,6 +68,9 @@ class Bench:
         self.changes.append(sounding)
         if self.fault is not None:
             raise self.fault
+
+    def skip(self, seconds: float) -> None:
+        self.skipped += seconds
 
     @property
     def history(self) -> list[bool]:
@@ -77,6 +84,14 @@ class Bench:
         wait_until(lambda: self.buzzer.state.level == level and self.pin.state)
 
 
+def alert(event: str, level: ThreatLevel, state: AlertState = "firing") -> Alert:
+    return Alert("alert_1", 1.0, "main", "r", level, 0.9, ("knife",), (1, 2), 1, 1, event, state)
+
+
+def alerts(*found: Alert) -> Result:
+    return Result(1.0, "main", "ok", "test", alerts=found)
+
+
 @contextmanager
 def bench(pin_class: type[MockPin] = MockPin, *, start: bool = True, **settings: Any) -> Iterator[Bench]:
     bench = Bench(Gpio(**settings), pin_class)
@@ -86,6 +101,7 @@ def bench(pin_class: type[MockPin] = MockPin, *, start: bool = True, **settings:
         yield bench
     finally:
         bench.buzzer.close()
+        bench.factory.close()
         assert bench.buzzer.join(5.0)
         assert not [thread for thread in threading.enumerate() if thread.name == "buzzer"]
 
@@ -117,7 +133,7 @@ def test_of_the_requests_that_wait_the_highest_is_kept() -> None:
             b.buzzer.sound(level)
         b.buzzer.start()
         b.wait_for_on("high")
-        b.buzzer.silence()
+        b.buzzer.hush()
         b.wait_for_soundings(1)
         assert b.history == ONCE
 
@@ -128,7 +144,7 @@ def test_a_request_not_above_what_sounds_neither_restarts_nor_waits() -> None:
         b.wait_for_on("high")
         b.buzzer.sound("high")
         b.buzzer.sound("low")
-        b.buzzer.silence()
+        b.buzzer.hush()
         b.wait_for_soundings(1)
         b.buzzer.sound("low")
         b.wait_for_on("low")
@@ -155,43 +171,43 @@ def test_no_sounding_is_longer_than_the_longest() -> None:
 
 
 def test_the_cooldown_holds_back_all_but_a_higher_level() -> None:
-    with bench(patterns=Patterns(medium=BLINK, high=BLINK), cooldown_s=5) as b:
+    with bench(patterns=Patterns(medium=BLINK, high=BLINK), cooldown_s=1000) as b:
         blinks = [True, False] * 3
-        b.buzzer.sound("medium")
+        assert not b.buzzer.sound("medium")
         b.wait_for_soundings(1)
-        b.now += 4.9
-        b.buzzer.sound("medium")
-        b.buzzer.sound("high")
+        b.skip(500)
+        assert b.buzzer.sound("medium").startswith("the buzzer has just sounded: the cooldown runs for another ")
+        assert not b.buzzer.sound("high")
         b.wait_for_soundings(2)
-        b.now += 4.9
-        b.buzzer.sound("high")
-        b.buzzer.sound("medium")
-        b.now += 0.2
-        b.buzzer.sound("medium")
+        b.skip(500)
+        assert b.buzzer.sound("high")
+        assert b.buzzer.sound("medium")
+        b.skip(500)
+        assert not b.buzzer.sound("medium")
         b.wait_for_soundings(3)
         assert b.history == [False, *blinks * 3]
         assert b.buzzer.state.last == "medium"
 
 
-def test_silence_ends_the_sounding_and_begins_the_cooldown() -> None:
-    with bench(patterns=LONG_FOR_ALL, cooldown_s=5) as b:
+def test_hush_ends_the_sounding_and_begins_the_cooldown() -> None:
+    with bench(patterns=LONG_FOR_ALL, cooldown_s=1000) as b:
         b.buzzer.sound("high")
         b.wait_for_on("high")
-        b.buzzer.silence()
+        b.buzzer.hush()
         b.wait_for_soundings(1)
-        b.buzzer.sound("high")
-        b.buzzer.silence()
-        b.now += 5
-        b.buzzer.sound("high")
+        assert b.buzzer.sound("high")
+        b.buzzer.hush()
+        b.skip(1000)
+        assert not b.buzzer.sound("high")
         b.wait_for_on("high")
         assert b.history == [*ONCE, True]
         assert b.buzzer.state.soundings == 2
 
 
-def test_silence_forgets_what_waits() -> None:
+def test_hush_forgets_what_waits() -> None:
     with bench(start=False, patterns=Patterns(low=BLINK, critical=LONG)) as b:
         b.buzzer.sound("critical")
-        b.buzzer.silence()
+        b.buzzer.hush()
         b.buzzer.sound("low")
         b.buzzer.start()
         b.wait_for_soundings(1)
@@ -199,59 +215,106 @@ def test_silence_forgets_what_waits() -> None:
         assert b.history == [False, True, False, True, False, True, False]
 
 
-def test_silence_for_a_time_quiets_every_level_and_ends_by_itself() -> None:
+def test_silence_quiets_every_level_and_ends_by_itself() -> None:
     with bench(patterns=LONG_FOR_ALL, cooldown_s=0) as b:
         b.buzzer.sound("critical")
         b.wait_for_on("critical")
-        b.buzzer.silence(600)
+        b.buzzer.silence(6000)
         b.wait_for_soundings(1)
-        b.now += 599
-        assert not b.buzzer.sound("critical")
-        assert not b.buzzer.test()
-        assert b.buzzer.silenced_s == 1
-        assert b.buzzer.health() == ("degraded", "silenced by a command")
-        b.now += 1
+        b.skip(3000)
+        assert b.buzzer.sound("critical").startswith("the buzzer is silenced for 6000 s by a command, for another ")
+        assert b.buzzer.test()
+        assert 2900 < b.buzzer.silenced_s <= 3000
+        assert b.buzzer.health() == ("degraded", "silenced for 6000 s by a command")
+        b.skip(3000)
         assert b.buzzer.silenced_s == 0
         assert b.buzzer.health() == ("ok", "")
-        assert b.buzzer.sound("critical")
+        assert not b.buzzer.sound("critical")
         b.wait_for_on("critical")
         assert b.history == [*ONCE, True]
 
 
-def test_silence_is_lifted_by_a_silence_of_no_time_and_bounded_by_a_day() -> None:
+def test_silence_can_be_ended_and_is_bounded_by_a_day() -> None:
     with bench(patterns=Patterns(critical=BLINK)) as b:
         b.buzzer.silence(1e9)
-        assert b.buzzer.silenced_s == LONGEST_SILENCE_S
-        b.buzzer.silence()
-        assert b.buzzer.silenced_s == LONGEST_SILENCE_S, "quiet for now is another thing"
-        b.buzzer.silence(0)
+        b.buzzer.hush()
+        assert LONGEST_SILENCE_S - 100 < b.buzzer.silenced_s <= LONGEST_SILENCE_S, "quiet for now is another thing"
+        b.buzzer.end_silence()
         assert b.buzzer.silenced_s == 0
-        assert b.buzzer.sound("critical")
+        assert not b.buzzer.sound("critical")
         b.wait_for_soundings(1)
+
+
+def test_a_quiet_time_is_told_and_lets_the_exempt_levels_through() -> None:
+    with bench(patterns=Patterns(high=BLINK, critical=BLINK)) as b:
+        b.quiet = "night"
+        assert b.buzzer.health() == ("ok", "quiet time night")
+        assert b.buzzer.sound("high") == "it is the quiet time night, in which critical sounds"
+        assert b.buzzer.test()
+        b.buzzer.observe(alerts(alert("one", "high")))
+        b.buzzer.observe(alerts(alert("two", "critical")))
+        b.wait_for_soundings(1)
+        assert b.buzzer.state.last == "critical"
+        assert b.history == [False, *[True, False] * 3]
+
+
+def test_only_alerts_that_fire_are_heard() -> None:
+    with bench(patterns=Patterns(high=BLINK, critical=BLINK), cooldown_s=0) as b:
+        b.buzzer.observe(alerts(alert("one", "critical", "resolved")))
+        b.buzzer.observe(alerts())
+        b.buzzer.observe(alerts(alert("two", "high")))
+        b.wait_for_soundings(1)
+        assert b.buzzer.state.last == "high"
+        assert b.history == [False, *[True, False] * 3]
+
+
+def test_an_acknowledged_event_is_quiet_until_it_rises() -> None:
+    with bench(patterns=Patterns(medium=LONG, critical=LONG), cooldown_s=0) as b:
+        b.buzzer.observe(alerts(alert("one", "medium")))
+        b.wait_for_on("medium")
+        b.buzzer.acknowledge()
+        b.wait_for_soundings(1)
+        b.buzzer.observe(alerts(alert("one", "medium")))
+        b.buzzer.observe(alerts(alert("one", "critical")))
+        b.wait_for_on("critical")
+        assert b.buzzer.state.soundings == 2
+        assert b.history == [*ONCE, True]
+
+
+def test_another_event_is_heard_after_an_acknowledgement() -> None:
+    with bench(patterns=LONG_FOR_ALL, cooldown_s=0) as b:
+        b.buzzer.observe(alerts(alert("one", "high"), alert("two", "high")))
+        b.wait_for_on("high")
+        b.buzzer.acknowledge()
+        b.wait_for_soundings(1)
+        b.buzzer.observe(alerts(alert("two", "high")))
+        b.buzzer.observe(alerts(alert("three", "high")))
+        b.wait_for_on("high")
+        assert b.buzzer.state.soundings == 2
 
 
 def test_a_test_is_one_beep_and_no_sounding() -> None:
-    with bench(longest_on_s=0.05, cooldown_s=5) as b:
-        assert b.buzzer.test()
+    with bench(longest_on_s=0.05, cooldown_s=1000) as b:
+        assert not b.buzzer.test()
         wait_until(lambda: b.changes == [True, False])
         assert b.history == ONCE
-        assert b.buzzer.state == BuzzerState(level=None, last=None, soundings=0)
-        assert not b.buzzer.test(), "beeps one after the other would be an alarm without end"
-        assert b.buzzer.sound("critical"), "no alert is quiet for a test"
+        wait_until(lambda: b.buzzer.state == BuzzerState(level=None, last=None, soundings=0))
+        assert b.buzzer.test(), "beeps one after the other would be an alarm without end"
+        assert not b.buzzer.sound("critical"), "no alert is quiet for a test"
         b.wait_for_soundings(1)
-        b.now += 4
-        assert not b.buzzer.test(), "within the cooldown of an alert"
-        b.now += 1
-        assert b.buzzer.test()
+        b.skip(500)
+        assert b.buzzer.test(), "within the cooldown of an alert"
+        b.skip(500)
+        assert not b.buzzer.test()
 
 
 def test_an_alert_breaks_into_a_test() -> None:
     with bench(patterns=LONG_FOR_ALL) as b:
-        assert b.buzzer.test()
-        assert b.buzzer.sound("low")
+        assert not b.buzzer.test()
+        assert not b.buzzer.sound("low")
         b.wait_for_on("low")
         assert b.buzzer.state.soundings == 1
-        assert not b.buzzer.test()
+        assert b.buzzer.test() == "the buzzer sounds already, as high or higher"
 
 
 def test_a_buzzer_that_does_not_run_is_failed() -> None:
@@ -300,7 +363,7 @@ def test_a_callers_exception_in_the_thread_leaves_the_pin_off_and_is_told() -> N
     with bench(patterns=Patterns(critical=BLINK)) as b:
         b.buzzer.sound("critical")
         b.wait_for_soundings(1)
-        b.now += 1000
+        b.skip(1000)
         b.fault = RuntimeError("a fault in the caller's code")
         b.buzzer.sound("critical")
         wait_until(lambda: b.deaths)
@@ -314,7 +377,7 @@ def test_a_pin_that_fails_once_is_off_in_the_end(caplog: pytest.LogCaptureFixtur
         b.buzzer.sound("critical")
         b.wait_for_on("critical")
         b.pin.failures = 1
-        b.buzzer.silence()
+        b.buzzer.hush()
         wait_until(lambda: b.deaths)
         (dead,) = b.deaths
         assert isinstance(dead.error, PinError)
@@ -331,7 +394,7 @@ def test_a_pin_that_vanished_is_logged_and_close_still_returns(caplog: pytest.Lo
         b.buzzer.sound("critical")
         b.wait_for_on("critical")
         b.pin.failures = 100
-        b.buzzer.silence()
+        b.buzzer.hush()
         wait_until(lambda: b.deaths)
         b.buzzer.close()
         assert b.pin.writes[-3:] == [False, False, False], "the sounding, the thread and close each try to turn it off"
@@ -346,7 +409,7 @@ def test_sound_from_many_threads_is_one_sounding() -> None:
         for caller in callers:
             caller.join()
         b.wait_for_on("high")
-        b.buzzer.silence()
+        b.buzzer.hush()
         b.wait_for_soundings(1)
         assert b.history == ONCE
 
@@ -379,53 +442,3 @@ def test_the_pin_is_off_at_the_interpreters_exit(ending: str, pytestconfig: pyte
     )
     assert done.stdout == "[False, True, False]\n", done.stderr
     assert "Exception ignored" not in done.stderr
-
-
-# open_buzzer
-
-
-def test_without_pins_it_says_so_once_and_runs_on(caplog: pytest.LogCaptureFixture) -> None:
-    assert open_buzzer(Gpio(factory="none")) is None
-    assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
-        (logging.WARNING, "no buzzer: gpio.factory is none")
-    ]
-
-
-def test_required_without_pins_is_an_error() -> None:
-    with pytest.raises(PinError, match=r"^no buzzer, and gpio\.required is true: gpio\.factory is none$"):
-        open_buzzer(Gpio(factory="none", required=True))
-
-
-def test_a_pin_that_the_board_lacks_is_named(caplog: pytest.LogCaptureFixture) -> None:
-    assert open_buzzer(Gpio(factory="simulated", buzzer_pin=53)) is None
-    assert "no buzzer: GPIO 53 is no pin of this board" in caplog.text
-    with pytest.raises(PinError, match="GPIO 53 is no pin of this board"):
-        open_buzzer(Gpio(factory="simulated", buzzer_pin=53, required=True))
-
-
-def test_its_own_factory_is_closed_when_the_pin_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    factory = MockFactory()
-    factory.pin(4)
-    monkeypatch.setattr("edge.gpio.buzzer.open_factory", lambda _: factory)
-    assert open_buzzer(Gpio(buzzer_pin=53)) is None
-    assert not factory.pins, "a closed factory has forgotten its pins"
-
-
-def test_the_simulated_buzzer_sounds() -> None:
-    buzzer = open_buzzer(Gpio(factory="simulated", required=True, patterns=Patterns(critical=BLINK)))
-    assert buzzer is not None
-    buzzer.start()
-    buzzer.sound("critical")
-    wait_until(lambda: buzzer.state == BuzzerState(None, "critical", 1))
-    buzzer.close()
-    assert not buzzer.alive
-
-
-def test_an_injected_factory_is_used_and_left_open() -> None:
-    factory = MockFactory()
-    buzzer = open_buzzer(Gpio(factory="none", buzzer_pin=22), pin_factory=factory)
-    assert buzzer is not None
-    assert factory.pin(22).function == "output"
-    buzzer.close()
-    assert factory.pins, "a closed factory has forgotten its pins"
-    factory.close()

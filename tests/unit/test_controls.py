@@ -113,6 +113,13 @@ class Device:
         self.capture = CaptureLoop(source, config.camera, slot)
         self.tally, self.board = Tally(), HealthBoard()
         self.encoder = VideoEncoder(config.video, frozenset, lambda _: None, Masks())
+        self.evidence = EvidenceRecorder(
+            config.evidence,
+            EvidenceStore(folder / "evidence", config.evidence, now=lambda: 0.0),
+            Masks(config.camera.privacy_masks),
+            rules=lambda: self.settings.config.alerts.rules,
+            on_state=lambda state, reason: self.board.set("evidence", state, reason),
+        )
         self.pipeline = Pipeline(
             slot,
             self.eye,
@@ -122,14 +129,7 @@ class Device:
             view=self.view,
             sinks=[self.tally.observe, self.board.observe, self.encoder.submit, self.evidence.observe],
         )
-        self.buzzer = Buzzer(config.gpio, pin_factory=MockFactory(), close_factory=True) if buzzer else None
-        self.evidence = EvidenceRecorder(
-            config.evidence,
-            EvidenceStore(folder / "evidence", config.evidence, now=lambda: 0.0),
-            Masks(config.camera.privacy_masks),
-            rules=lambda: self.settings.config.alerts.rules,
-            on_state=lambda state, reason: self.board.set("evidence", state, reason),
-        )
+        self.buzzer = Buzzer(config.gpio, pin_factory=MockFactory()) if buzzer else None
         self.now = 2000.0
         self.controls = Controls(
             identity=Identity("edge-1", "main"),
@@ -226,7 +226,7 @@ def test_every_command_refuses_arguments_that_it_does_not_know(device: Device) -
         ("snapshot", {"annotated": "yes"}, "annotated: expected bool | null, got str"),
         ("get_alerts", {"limit": 501}, "limit: expected int <= 500"),
         ("get_alerts", {"after": -1}, "after: expected int >= 0"),
-        ("buzzer", {}, "give exactly one of on (a level), off (true), silence_s and test (true)"),
+        ("buzzer", {}, "give exactly one of on (a level), off (true), acknowledge (true), silence_s and test (true)"),
         ("buzzer", {"off": False}, "give exactly one of"),
         ("buzzer", {"on": "high", "test": True}, "give exactly one of"),
         ("buzzer", {"on": "loud"}, "on: "),
@@ -399,10 +399,11 @@ def test_the_buzzer_is_sounded_ended_and_silenced(build: Build) -> None:
     assert "sounds already" in device.refused("buzzer", on="critical")
     assert device.do("buzzer", off=True)["sounding"] is False
     wait_until(lambda: not buzzer.state.sounding)
-    assert "no repeats" in device.refused("buzzer", on="low")
+    assert device.refused("buzzer", on="low") == "gpio.patterns.low.repeats is 0: this level is never heard"
     assert 590 < device.do("buzzer", silence_s=600)["silenced_s"] <= 600
-    assert device.refused("buzzer", on="critical").startswith("the buzzer is silenced for another ")
+    assert device.refused("buzzer", on="critical").startswith("the buzzer is silenced for 600 s by a command")
     assert device.do("buzzer", silence_s=0)["silenced_s"] == 0
+    assert device.do("buzzer", acknowledge=True) == {"sounding": False, "level": None, "silenced_s": 0}
     assert device.do("buzzer", test=True)["sounding"] is True
     wait_until(lambda: buzzer.state.testing or not buzzer.state.sounding)
 
