@@ -4,8 +4,8 @@ The association is ByteTrack's (Zhang et al., "ByteTrack: Multi-Object Tracking 
 ECCV 2022): sure detections are given to tracks first, then doubtful ones to the tracks that are left, since a box that
 scores low is more often a hidden object than none; only sure ones begin a track. Boxes are compared after each is
 grown by a share of its size, as C-BIoU does (Yang et al., "Hard to Track Objects with Irregular Motions and Similar
-Appearances?", WACV 2023): a small thing that moves by more than its own width between two frames keeps its number.
-Between frames a track goes on at its velocity, which a first-order filter smooths.
+Appearances?", WACV 2023): a small thing that moves by a little more than its own width between two frames keeps its
+number. Between frames a track goes on at its velocity, which a first-order filter smooths.
 
 Some models give two boxes for one body. So a box that mostly lies in an object of its class, or the object in it, is
 that object's double at first: when only the double is seen it is the object, and when the two are apart for some frames
@@ -23,14 +23,14 @@ from numpy.typing import NDArray
 from edge.geometry import Box
 from edge.types import Detection, Track
 
-GROWN = 0.3  # each box by this share of its width and height, on every side
+GROWN = 0.4  # each box by this share of its width and height, on every side
 SURE_OVERLAP = 0.2  # least overlap, grown, of a track and a sure detection
 DOUBTFUL_OVERLAP = 0.4  # and a doubtful one
 COVERED = 0.7  # share of the smaller of two boxes of a class from which they may well be one object
 APART_FRAMES = 3  # in a row, after which a double is an object of its own
 VELOCITY_S = 0.3  # time constant of the velocity: the boxes of a detector tremble
 FIRST_GAP_S = 0.01  # frames closer than this tell nothing about velocity
-COAST_S = 0.5  # an object that is not seen goes on so long, and then stays where it is expected
+COAST_S = 1.0  # an object that is not seen goes on so long, and then stays where it is expected
 MOST_LOST = 256  # objects that are not seen are remembered, those seen last
 
 Boxes = NDArray[np.float64]  # shape (n, 4): xmin, ymin, xmax, ymax
