@@ -127,7 +127,7 @@ def recording(
     config = Evidence(**settings)
     recorder = EvidenceRecorder(
         config,
-        kept or EvidenceStore(folder, config, now=lambda: NOON, reserve=0),
+        EvidenceStore(folder, config, now=lambda: NOON, reserve=0) if kept is None else kept,
         Masks(masks),
         rules=lambda: DEFAULT_RULES,
         on_state=told or Told(),
