@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     _add_models(commands.add_parser("models", help="list, pull and verify detector models"))
     _add_certs(commands.add_parser("certs", help="make and show certificates and login keys for a fleet of devices"))
     _add_outbox(commands.add_parser("outbox", help="show, back up and restore the stored alerts"))
+    _add_buzzer(commands.add_parser("buzzer", help="try the buzzer's wiring; turn off what a killed program left on"))
     _add_config_options(commands.add_parser("selftest", help="prove that this device finds what it must find"))
     commands.add_parser("version", help="the version of this program and of what it uses")
     return top
@@ -181,6 +182,16 @@ def _add_outbox(parser: argparse.ArgumentParser) -> None:
     forget = actions.add_parser("forget", help="wait for a consumer's acknowledgements no longer")
     forget.add_argument("name", metavar="NAME", help="a consumer of `outbox show`")
     for action in (show, backup, restore, forget):
+        _add_config_options(action)
+
+
+def _add_buzzer(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True)
+    test = actions.add_parser("test", help="one short beep")
+    on = actions.add_parser("on", help="the pattern of a threat level, once")
+    on.add_argument("level", metavar="LEVEL", choices=("low", "medium", "high", "critical"), help="low to critical")
+    off = actions.add_parser("off", help="turn buzzer and status LED off; for the service's ExecStopPost")
+    for action in (test, on, off):
         _add_config_options(action)
 
 
