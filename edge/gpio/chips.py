@@ -33,7 +33,7 @@ def open_chip(name: str, *, devices: Path = DEVICES) -> Chip:
     if None in chips.values() or not chips:
         raise PinError(f"gpio.chip {name} is not found: {chip_advice(devices)}")
     there = ", ".join(f"{label or 'no label'} ({path})" for path, label in chips.items())
-    raise PinError(f"gpio.chip {name!r} is no chip of this machine: set it to the label or path of one, {there}")
+    raise PinError(f"gpio.chip {name} is no chip of this machine: set it to the label or path of one, {there}")
 
 
 def chip_advice(devices: Path = DEVICES) -> str:
