@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,7 +17,7 @@ from edge.rules.scenes import SceneWatch
 from edge.rules.times import Schedules
 from edge.types import Alert, Detection
 
-MAX_REFUSED = 32  # of each rule; the one met longest ago goes
+MAX_REFUSED = 32  # of each rule; the oldest goes
 SAME_REFUSAL_S = 2.0  # the same reason again within this is the same candidate
 FORGET_S = 5.0  # a longer time without a frame, and what was seen before it proves nothing any more
 OUTAGE_S = 60.0  # and after one longer than this, what is seen is another event
@@ -56,6 +56,10 @@ class Refused:
     until: float
     frames: int = 1
 
+    @property
+    def key(self) -> tuple[Reason, int | None]:
+        return self.refusal.reason, self.track_id
+
 
 @dataclass(frozen=True, slots=True)
 class Memory:
@@ -88,7 +92,8 @@ class _Kept:
         )
         self.fired_at: float | None = None
         self.looked_at: float | None = None
-        self._refused: dict[tuple[Reason, int | None], Refused] = {}  # in the order of last use
+        self._refused: deque[Refused] = deque()  # in the order of their beginnings
+        self._newest: dict[tuple[Reason, int | None], Refused] = {}  # of these
         self._counts: Counter[Reason] = Counter()
 
     def renew(self, alerts: Alerts, score_threshold: float) -> None:
@@ -114,21 +119,23 @@ class _Kept:
             looked_at=self.looked_at,
             fired_at=self.fired_at,
             events=tuple(self.watch.events),
-            refused=tuple(replace(refused) for refused in self._refused.values()),
+            refused=tuple(replace(refused) for refused in self._refused),
             counts=dict(self._counts),
         )
 
     def _refuse(self, refusal: Refusal, track_id: int | None) -> None:
         now = self.looked_at or 0.0
         self._counts[refusal.reason] += 1
-        key = refusal.reason, track_id
-        known = self._refused.pop(key, None)
-        if known is None or now - known.until > SAME_REFUSAL_S:
-            known = Refused(refusal, track_id, now, now, 0)
-        known.refusal, known.until, known.frames = refusal, now, known.frames + 1
-        self._refused[key] = known
+        known = self._newest.get((refusal.reason, track_id))
+        if known is not None and now - known.until <= SAME_REFUSAL_S:
+            known.refusal, known.until, known.frames = refusal, now, known.frames + 1
+            return
+        self._newest[refusal.reason, track_id] = begun = Refused(refusal, track_id, now, now)
+        self._refused.append(begun)
         if len(self._refused) > MAX_REFUSED:
-            del self._refused[next(iter(self._refused))]
+            oldest = self._refused.popleft()
+            if self._newest[oldest.key] is oldest:
+                del self._newest[oldest.key]
 
 
 class RuleEngine:

@@ -2,105 +2,164 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from edge.config import Rule
-from edge.geometry import Box
-from edge.rules.engine import RuleEngine
-from edge.rules.explain import Explanation, explain, lack
+from edge.rules.engine import MAX_REFUSED
+from edge.rules.explain import Candidate, Explanation, explain
 from edge.types import Detection
+from tests.seeing import Eyes, alerts_of, seen, standing
 
 ARMED = Rule(
     name="armed", level="critical", any=("knife", "gun"), all=("person",), hold_hits=3, hold_frames=5, cooldown_s=10
 )
-
-
-def seen(name: str, confidence: float = 0.9) -> Detection:
-    return Detection(0, name, confidence, Box(0, 0, 10, 10))
-
-
+DOOR = {"name": "door", "points": [[0.4, 0.4], [0.6, 0.4], [0.6, 1], [0.4, 1]]}
+POSTER = {"name": "poster", "points": [[0.8, 0], [1, 0], [1, 1], [0.8, 1]], "kind": "exclude"}
 THREAT = (seen("knife"), seen("person"))
 
 
-def look(engine: RuleEngine, *frames: tuple[Detection, ...], start: float = 0.0) -> int:
-    """One frame a second; how many alerts there were."""
-    return sum(
-        len(engine.update(frame, now=1000.0 + start + index, monotonic=start + index, frame_id=index))
-        for index, frame in enumerate(frames)
-    )
+def eyes(*rules: Rule | dict[str, Any], **more: Any) -> Eyes:
+    """One frame a second, the first at 1 s."""
+    return Eyes(alerts_of(*rules, zones=[DOOR, POSTER], **more), fps=1, start=0.0)
 
 
-def told(engine: RuleEngine, now: float) -> Explanation:
-    return explain(engine.memories(now)[0], now)
+def told(look: Eyes, now: float | None = None) -> Explanation:
+    at = look.at if now is None else now
+    return explain(look.engine.memories(at)[0], at)
 
 
 @pytest.mark.parametrize(
-    ("frame", "words"),
+    ("frame", "reason", "words"),
     [
-        ((seen("knife", 0.417), seen("person")), "knife 0.41 is below min_confidence 0.5"),
-        ((seen("knife", 0.4999), seen("person")), "knife 0.49 is below min_confidence 0.5"),
-        ((seen("knife"),), "no person"),
-        ((seen("person"),), "no knife or gun"),
-        ((), "no knife or gun; no person"),
-        ((seen("gun", 0.3), seen("Knife", 0.2), seen("person", 0.1)), "gun 0.30 is below min_confidence 0.5; "),
-        ((seen("knife"), seen("knife", 0.1), seen("person")), ""),
+        ((seen("knife", 0.417), seen("person")), "score", "knife 0.41 is below min_confidence 0.5"),
+        ((seen("knife", 0.4999), seen("person")), "score", "knife 0.49 is below min_confidence 0.5"),
+        ((seen("gun", 0.3), seen("Knife", 0.2), seen("person")), "score", "gun 0.30 is below min_confidence 0.5"),
+        ((seen("knife"),), "class", "no person"),
+        ((seen("knife"), seen("person", 0.3)), "class", "person 0.30 is below min_confidence 0.5"),
     ],
 )
-def test_what_a_frame_lacks(frame: tuple[Detection, ...], words: str) -> None:
-    assert lack(ARMED, frame).startswith(words)
-    assert bool(lack(ARMED, frame)) == bool(words)
+def test_what_a_frame_lacks(frame: tuple[Detection, ...], reason: str, words: str) -> None:
+    look = eyes(ARMED)
+    look.look(*frame)
+    assert told(look).reason == words
+    assert told(look).counts == {reason: 1}
 
 
-def test_what_is_seen_and_must_not_be() -> None:
-    rule = Rule(name="alone", level="high", any=("knife",), none=("person",))
-    assert lack(rule, THREAT) == "person is seen, and the rule asks for none"
+@pytest.mark.parametrize("frame", [(), (seen("person"),), (seen("person"), seen("dog"))])
+def test_frames_without_a_candidate(frame: tuple[Detection, ...]) -> None:
+    look = eyes(ARMED)
+    assert told(look) == Explanation("armed", "inactive", 0, 3, 5, 0.0, 0, "no frame was looked at yet", (), {})
+    look.look(*frame)
+    assert told(look).reason == "nothing that it looks for was seen", "a person alone is no candidate"
 
 
-def test_three_names_are_listed_as_people_do() -> None:
-    assert lack(Rule(name="r", level="low", any=("a", "b", "c")), ()) == "no a, b or c"
+def rule(**changes: Any) -> dict[str, Any]:
+    return {"name": "r", "level": "low", "any": ["person"], **changes}
 
 
-def test_before_the_first_frame_and_without_a_candidate() -> None:
-    engine = RuleEngine([ARMED], camera_id="main")
-    assert told(engine, 5.0) == Explanation("armed", "inactive", 0, 3, 5, 0.0, "no frame was looked at yet")
-    look(engine, (seen("person"), seen("dog")))
-    assert told(engine, 5.0).reason == "nothing that it looks for was seen", "a person alone is no candidate"
+HERE = standing(500, 700)
+
+
+@pytest.mark.parametrize(
+    ("watched", "frame", "reason", "words"),
+    [
+        (rule(none=["dog"]), (HERE, seen("dog")), "none", "dog is seen, and the rule asks for none"),
+        (rule(zones=["door"]), (standing(300, 700),), "zone", "person is not in door"),
+        (rule(), (standing(900, 700),), "mask", "person is in the excluded zone poster"),
+        (rule(min_size=0.25), (HERE,), "size", "person is 0.20 of the picture high, min_size is 0.25"),
+        (rule(max_size=0.15), (HERE,), "size", "person is 0.20 of the picture high, max_size is 0.15"),
+        (rule(min_count=3), (HERE, standing(700, 700)), "count", "2 of the 3 that min_count asks for"),
+        (
+            rule(all=["dog"], near=0.5),
+            (HERE, standing(200, 700, "dog", height=100)),
+            "near",
+            "dog is 1.20 heights away from person, near is 0.5",
+        ),
+        (rule(min_confidence=0.2), (standing(500, 700, confidence=0.3),), "score", "person 0.30 is below detector.sc"),
+        (rule(), (HERE,), "hold", "1 of 5 frames matched, 3 needed"),
+        (rule(hold_hits=1, hold_s=9), (HERE,), "hold", "matched for 0.0 s, hold_s is 9"),
+        (rule(when="dwelt", dwell_s=9, hold_hits=1), (HERE,), "dwell", "there for 0.0 s, dwell_s is 9"),
+        (rule(when="dwelt", dwell_s=9, zones=["door"]), (standing(300, 700),), "zone", "person is not in door"),
+        (rule(when="dwelt", dwell_s=9, min_size=0.3), (HERE,), "size", "person is 0.20 of the picture high, min_"),
+    ],
+)
+def test_every_reason(watched: dict[str, Any], frame: tuple[Detection, ...], reason: str, words: str) -> None:
+    look = eyes(watched)
+    look.look(*frame)
+    (candidate,) = told(look).candidates
+    assert (candidate.reason, candidate.text[: len(words)]) == (reason, words)
+    assert candidate.track_id == (1 if "when" in watched else None)
+
+
+@pytest.mark.parametrize("more", [{}, {"when": "dwelt", "dwell_s": 1}])
+def test_out_of_its_times(more: dict[str, Any]) -> None:
+    plan = {"schedules": [{"name": "never mind", "times": ["mon 00:00-00:01"]}], "time_zone": "UTC"}
+    look = eyes(rule(schedule="never mind", **more), **plan)
+    look.look(HERE)
+    assert told(look).candidates[0].reason == "schedule"
+    assert told(look).reason == "it is not in the times of never mind"
 
 
 def test_too_few_frames_matched() -> None:
-    engine = RuleEngine([ARMED], camera_id="main")
-    look(engine, THREAT, THREAT)
-    assert told(engine, 1.0) == Explanation("armed", "pending", 2, 3, 5, 0.0, "2 of 5 frames matched, 3 needed")
+    look = eyes(ARMED)
+    look.watch(2, *THREAT)
+    words = "2 of 5 frames matched, 3 needed"
+    candidate = Candidate("hold", words, None, frames=2, lasted_s=1.0, age_s=0.0)
+    assert told(look) == Explanation("armed", "pending", 2, 3, 5, 0.0, 0, words, (candidate,), {"hold": 2})
 
 
 def test_the_last_candidate_is_remembered_with_its_age() -> None:
-    engine = RuleEngine([ARMED], camera_id="main")
-    look(engine, (seen("knife", 0.41),), (), ())
-    assert told(engine, 4.5).reason == "4.5 s ago: knife 0.41 is below min_confidence 0.5; no person"
+    look = eyes(ARMED)
+    look.look(seen("knife", 0.41), seen("person"))
+    look.watch(2)
+    assert told(look, look.at + 1.5).reason == "3.5 s ago: knife 0.41 is below min_confidence 0.5"
 
 
-def test_the_cooldown() -> None:
-    engine = RuleEngine([ARMED], camera_id="main")
-    assert look(engine, THREAT, THREAT, THREAT) == 1
-    fired = told(engine, 3.0)
-    assert fired.reason == "fired 1.0 s ago; nothing that it looks for was seen since"
-    assert (fired.state, fired.cooldown_s) == ("firing", 9.0)
-    assert look(engine, THREAT, start=4.0) == 0
-    assert told(engine, 4.8).reason == "cooling down for 7.2 s"
-    assert told(engine, 4.8).cooldown_s == pytest.approx(7.2)
-    assert told(engine, 60.0).reason == "was cooling down"
+def test_the_event_and_the_cooldown() -> None:
+    look = eyes(ARMED)
+    look.watch(3, *THREAT)
+    fired = told(look, look.at + 1.0)
+    assert fired.reason == "fired 1.0 s ago; it goes on"
+    assert (fired.state, fired.events, fired.cooldown_s) == ("firing", 1, 0.0)
+    look.watch(6)
+    over = told(look)
+    assert over.reason == "fired 6.0 s ago; nothing that it looks for was seen since"
+    assert (over.state, over.events, over.cooldown_s) == ("inactive", 0, 10.0)
+    look.watch(3, *THREAT)
+    assert told(look).reason == "cooling down for 7.0 s"
+    assert told(look, look.at + 5).cooldown_s == 2.0
+    assert told(look).counts == {"hold": 4, "cooldown": 1}
+    assert [each.reason for each in told(look).candidates] == ["cooldown", "hold", "hold"]
 
 
-def test_rules_that_stay_keep_their_memory() -> None:
-    other = Rule(name="other", level="low", any=("dog",))
-    engine = RuleEngine([ARMED, other], camera_id="main")
-    look(engine, THREAT, THREAT)
-    engine.replace([Rule(name="new", level="low", any=("cat",)), ARMED])
-    assert [memory.rule.name for memory in engine.memories(2.0)] == ["new", "armed"]
-    assert look(engine, THREAT, start=2.0) == 1, "two hits were remembered"
-    engine.replace([ARMED])
-    assert look(engine, *[THREAT] * 4, start=3.0) == 0, "the cooldown was remembered"
+def test_each_object_has_its_own_reason() -> None:
+    look = eyes(rule(when="dwelt", dwell_s=60, zones=["door"]))
+    look.watch(4, HERE, standing(100, 700), standing(900, 700))
+    candidates = {each.track_id: (each.reason, each.frames) for each in told(look).candidates if each.age_s == 0}
+    assert candidates == {1: ("dwell", 2), 2: ("zone", 4), 3: ("mask", 4)}
+    assert told(look).counts == {"hold": 2, "dwell": 2, "zone": 4, "mask": 4}
+
+
+def test_only_the_last_candidates_are_kept() -> None:
+    look = eyes(rule(when="dwelt", dwell_s=60))
+    for number in range(MAX_REFUSED + 20):
+        look.at += 10
+        look.look(standing(300 + 10 * (number % 50), 700, height=20 + number))
+    candidates = told(look).candidates
+    assert len(candidates) == MAX_REFUSED
+    assert [each.age_s for each in candidates] == sorted(each.age_s for each in candidates)
+    assert candidates[0].age_s == 0
+
+
+def test_a_rule_whose_settings_change_has_no_memory_and_one_that_stays_has() -> None:
+    look = eyes(ARMED)
+    look.watch(2, *THREAT)
+    look.engine.replace(alerts_of(rule(name="new"), ARMED, zones=[DOOR, POSTER]), 0.4)
+    assert [memory.rule.name for memory in look.engine.memories(2.0)] == ["new", "armed"]
+    assert [alert.rule for alert in look.watch(1, *THREAT)] == ["armed"], "two hits were remembered"
     changed = Rule(name="armed", level="critical", any=("knife",), all=("person",), hold_hits=1, hold_frames=1)
-    engine.replace([changed])
-    assert told(engine, 8.0).hits == 0
-    assert look(engine, THREAT, start=8.0) == 1
+    look.engine.replace(alerts_of(changed), 0.4)
+    assert (told(look).hits, told(look).counts) == (0, {})
+    assert [alert.state for alert in look.watch(1, *THREAT)] == ["resolved", "firing"]
