@@ -140,6 +140,12 @@ def test_replayed_alert_is_the_documented_one() -> None:
     same(messages.alert(copy, "edge-01"), EXAMPLES["alert_replayed"])
 
 
+def test_an_alert_with_a_picture_is_the_documented_one() -> None:
+    """[EDGE-4-5]"""
+    alert = replace(ALERT, snapshot=ALERT.event_uid)
+    same(messages.alert(Copy(alert, stored(alert), age_s=0.031), "edge-01"), EXAMPLES["alert_picture"])
+
+
 def test_resolved_is_told() -> None:
     """[EDGE-4-5]"""
     resolved = replace(ALERT, state="resolved")
