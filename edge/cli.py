@@ -27,6 +27,8 @@ def parser() -> argparse.ArgumentParser:
     _add_run_options(commands.add_parser("check", help="check config, model, labels, camera, GPIO and port"))
     _add_detect(commands.add_parser("detect", help="run the detector on pictures"))
     _add_watch(commands.add_parser("watch", help="show a device's stream; connect again whenever it is lost"))
+    _add_explain(commands.add_parser("explain", help="ask a running device why its rules do not fire"))
+    _add_rules(commands.add_parser("rules", help="try the alert rules on a recording"))
     _add_models(commands.add_parser("models", help="list, pull and verify detector models"))
     _add_certs(commands.add_parser("certs", help="make and show certificates and login keys for a fleet of devices"))
     _add_outbox(commands.add_parser("outbox", help="show, back up and restore the stored alerts"))
@@ -117,6 +119,10 @@ def _add_watch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--timeout", type=_seconds, metavar="S", help="give up (exit code 1) after S silent seconds")
     parser.add_argument("--plain", action="store_true", help="only listen: send not a single byte")
     parser.add_argument("--replay", action="store_true", help="begin with the oldest alert that the device keeps")
+    _add_trust_options(parser)
+
+
+def _add_trust_options(parser: argparse.ArgumentParser) -> None:
     trust = parser.add_argument_group("TLS and login")
     trust.add_argument("--pin", metavar="SHA256", help="TLS to the device whose certificate has this SHA-256")
     trust.add_argument("--ca", type=Path, metavar="FILE", help="TLS to a device with a certificate of this authority")
@@ -125,6 +131,28 @@ def _add_watch(parser: argparse.ArgumentParser) -> None:
     trust.add_argument("--key", type=Path, metavar="FILE", help="private key of --cert")
     trust.add_argument("--login", metavar="KEYFILE:KEY_ID", help="log in with a key of a file of login keys")
     trust.add_argument("--plain-login", action="store_true", help="log in without TLS too, which protects nothing")
+
+
+def _add_explain(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("address", metavar="HOST[:PORT]", help="the device's stream, port 8080 unless given")
+    parser.add_argument("--json", action="store_true", help="the device's answer as it came, nothing else on stdout")
+    parser.add_argument("--timeout", type=_seconds, default=10.0, metavar="S", help="give up after S seconds")
+    _add_trust_options(parser)
+
+
+def _add_rules(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True)
+    trial = actions.add_parser("try", help="run the rules over a recording: a timeline, and why they did not fire")
+    trial.add_argument("source", metavar="VIDEO", help="a video file, a folder of pictures, or scene")
+    _add_config_options(trial)
+    _add_model_options(trial)
+    trial.add_argument("--picture", type=Path, metavar="FILE", help="draw it: zones, ways of objects, alerts, times")
+    trial.add_argument("--no-frame", action="store_true", help="draw on a plain ground, with nothing of the video")
+    trial.add_argument("--json", action="store_true", help="one JSON object a line, nothing else on stdout")
+    trial.add_argument("--start", type=_moment, default=0.0, metavar="S", help="begin at second S of the recording")
+    trial.add_argument("--end", type=_seconds, metavar="S", help="end at second S")
+    trial.add_argument("--max-frames", type=_count, metavar="N", help="end after N frames")
+    trial.add_argument("--at", metavar="TIME", help='when it begins, for schedules, as "2026-11-23 22:00"; else now')
 
 
 def _add_models(parser: argparse.ArgumentParser) -> None:
@@ -193,6 +221,10 @@ def _add_buzzer(parser: argparse.ArgumentParser) -> None:
     off = actions.add_parser("off", help="turn buzzer and status LED off; for the service's ExecStopPost")
     for action in (test, on, off):
         _add_config_options(action)
+
+
+def _moment(text: str) -> float:
+    return 0.0 if text.strip() in ("0", "0.0") else _seconds(text)
 
 
 def _seconds(text: str) -> float:

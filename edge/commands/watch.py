@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
+from edge.commands.trust import login, tls
 from edge.commands.watchadvice import advised, is_hopeless
 from edge.commands.watchlines import JsonLines, PlainLines
-from edge.errors import ConfigError, SecurityError, StateError, StreamError
+from edge.errors import StateError, StreamError
 from edge.storage import write_atomic
 from edge.stream.address import DEFAULT_PORT, show, split_address
-from edge.stream.client import Event, Login, Lost, Message, Subscriber, Tls, VideoFrame
+from edge.stream.client import Event, Lost, Message, Subscriber, VideoFrame
 from edge.stream.client.messages import KINDS, FromDevice, decode
 
 TICK_S = 0.25
@@ -42,8 +43,8 @@ def run(args: argparse.Namespace) -> int:
         hello="never" if args.plain else "offered",
         start="oldest" if args.replay else "now",
         frames=args.frames is not None,
-        tls=_tls(args),
-        login=_login(args),
+        tls=tls(args),
+        login=login(args),
     )
     try:
         with contextlib.ExitStack() as stack:
@@ -97,35 +98,6 @@ def _patient(
             raise StreamError(f"no message from {address} for {patience:g} s: {reason}")
         else:
             tick()
-
-
-def _tls(args: argparse.Namespace) -> Tls | None:
-    if not (args.pin or args.ca):
-        if args.cert or args.key or args.device:
-            raise ConfigError("--cert, --key and --device are for TLS: give --ca or --pin too")
-        return None
-    if args.pin and args.ca:
-        raise ConfigError("--pin and --ca: give one of them")
-    if args.key and not args.cert:
-        raise ConfigError("--key: give its certificate too, with --cert FILE")
-    if args.device and args.pin:
-        raise ConfigError("--device is for --ca: a --pin names one certificate already")
-    try:
-        return Tls(args.pin or "", args.ca or "", args.device or "", args.cert or "", args.key or "")
-    except ConfigError as error:
-        raise ConfigError(f"--pin: {error}") from error
-
-
-def _login(args: argparse.Namespace) -> Login | None:
-    if args.login is None:
-        return None
-    path, _, key_id = args.login.rpartition(":")
-    if not path or not key_id:
-        raise ConfigError(f"--login {args.login}: write KEYFILE:KEY_ID")
-    try:
-        return Login.from_file(path, key_id, allow_plain=args.plain_login)
-    except SecurityError as error:
-        raise ConfigError(f"--login: {error}") from error
 
 
 def _open_view(args: argparse.Namespace, client: Subscriber, stack: contextlib.ExitStack) -> View:
