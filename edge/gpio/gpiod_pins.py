@@ -119,10 +119,11 @@ class GpiodPin(Pin):  # type: ignore[misc]  # gpiozero has no types
     """One line of a chip, held from the constructor until close, which leaves it an input.
 
     It begins as it was found; an output takes its first level in the same step in which it becomes one. ``bounce`` is
-    the kernel's debouncing: a level counts once it lasted so long. Where a chip's driver cannot pull, the kernel does
-    as if it could. ``when_changed`` is held weakly, as by gpiozero's own pins, and called on a thread of this pin with
-    the kernel's time of the edge (on the clock of the factory's ticks) and the level after it; what it raises is
-    logged. Errors are gpiozero's own, or OSError where the kernel refuses.
+    the kernel's debouncing: a level counts once it lasted so long; a chip may have a limit (a Jetson's is 0.255 s).
+    Where a chip's driver cannot pull (a Jetson's), ``pull`` is without effect and the kernel says nothing.
+    ``when_changed`` is held weakly, as by gpiozero's own pins, and called on a thread of this pin with the kernel's
+    time of the edge (on the clock of the factory's ticks) and the level after it; what it raises is logged. Errors are
+    gpiozero's own, or OSError where the kernel refuses.
 
     Synchronization: any thread may read and set the state; the rest belongs to one thread at a time. close may be
     called from any thread, from when_changed too.
@@ -209,7 +210,12 @@ class GpiodPin(Pin):  # type: ignore[misc]  # gpiozero has no types
     def _set_bounce(self, value: float | None) -> None:
         if value is not None and not 0 <= value <= LONGEST_BOUNCE_S:
             raise PinInvalidBounce(f"bounce {value!r} of pin {self!r} is not 0 to {LONGEST_BOUNCE_S:g} seconds")
-        self._change(self._setup._replace(bounce=value))
+        try:
+            self._change(self._setup._replace(bounce=value))
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            raise PinInvalidBounce(f"its chip cannot debounce for {value} seconds: choose fewer") from error
 
     def _get_edges(self) -> str:
         return self._setup.edges

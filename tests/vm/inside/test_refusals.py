@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import subprocess
@@ -16,7 +17,7 @@ from gpiozero.pins import Factory
 from edge.config import Gpio
 from edge.errors import PinError
 from edge.gpio.gpiod_pins import GpiodFactory
-from edge.gpio.pins import open_factory, open_output
+from edge.gpio.pins import open_factory, open_output, pin_errors
 from tests.vm.inside.simulated import SimulatedChip, simulated
 
 
@@ -71,6 +72,21 @@ def test_a_name_of_two_lines(factory: Factory) -> None:
     open_output(factory, 41, active_high=True).close()
 
 
+def test_a_driver_that_cannot_debounce_for_so_long(factory: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The simulator has no such limit: the refusal is that of a Jetson's driver beyond 255 ms."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    pin = factory.pin("BUTTON")
+    words = "GPIO BUTTON cannot be used: its chip cannot debounce for 0.3 seconds: choose fewer"
+    with monkeypatch.context() as patch:
+        patch.setattr(gpiod.LineRequest, "reconfigure_lines", refuse)
+        with refused(words), pin_errors("BUTTON"):
+            pin.bounce = 0.3
+    assert pin.bounce is None
+
+
 def test_a_chip_that_is_not_there(chip: SimulatedChip) -> None:
     there = f"set it to the label or path of one, tegra234-gpio ({chip.path})"
     with refused(f"gpio.chip tegra194-gpio is no chip of this machine: {there}"):
@@ -91,7 +107,7 @@ def test_a_label_that_two_chips_have(chip: SimulatedChip) -> None:
 OPEN = """
 import sys
 from edge.errors import PinError
-from edge.gpio.pins import open_factory, open_output
+from edge.gpio.pins import open_factory, open_output, pin_errors
 try:
     factory = open_factory("auto", chip=sys.argv[1])
     output = open_output(factory, "BUZZER", active_high=True)
