@@ -24,6 +24,7 @@ from edge.health.tally import Tally
 from edge.outbox.reports import OutboxCounters
 from edge.pipeline import Pipeline
 from edge.rules.checks import judge
+from edge.rules.explain import Explanation
 from edge.types import Look, StoredAlert, StreamBounds
 from edge.wire.framing import MAX_JSON
 from edge.wire.messages import Copy, Identity, alert_fields, to_json, where
@@ -32,6 +33,7 @@ Args: TypeAlias = dict[str, Any]
 Handler: TypeAlias = Callable[[Args], dict[str, Any]]
 ROOM = 4096  # bytes of an answer that are left for everything but the picture or the alerts
 CLIP_PART = 384 << 10  # bytes of a clip in one answer: a connection has room for others beside it
+MOST_CANDIDATES = 10  # of a rule in an answer: 64 rules of them are half a message
 MAX_PICTURE = (MAX_JSON - ROOM) // 4 * 3  # base64 makes 4 bytes of 3
 
 
@@ -244,8 +246,7 @@ class Controls:
 
     def _explain(self, args: Args) -> dict[str, Any]:
         read(args, arguments.Nothing)
-        rules = [dataclasses.asdict(each) for each in self._pipeline.explain()]
-        return {"rules": [{**each, "cooldown_s": round(each["cooldown_s"], 1)} for each in rules]}
+        return {"rules": [_explained(each) for each in self._pipeline.explain()]}
 
     def _restart_camera(self, args: Args) -> dict[str, Any]:
         read(args, arguments.Nothing)
@@ -255,6 +256,14 @@ class Controls:
     def _apply(self, config: Config) -> None:
         self._pipeline.apply(config)
         self._encoder.settings = config.video
+
+
+def _explained(rule: Explanation) -> dict[str, Any]:
+    """How a rule stands; times to a tenth of a second."""
+    told = dataclasses.asdict(dataclasses.replace(rule, candidates=rule.candidates[:MOST_CANDIDATES]))
+    for candidate in told["candidates"]:
+        candidate |= {key: round(candidate[key], 1) for key in ("lasted_s", "age_s")}
+    return {**told, "cooldown_s": round(rule.cooldown_s, 1)}
 
 
 def _state(buzzer: Buzzer) -> dict[str, Any]:

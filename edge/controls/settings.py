@@ -21,11 +21,18 @@ CHANGEABLE = (  # what can be replaced in the running program, and cannot lock i
     "detector.score_threshold",
     "alerts.rules",
     "alerts.crime_relevant",
+    "alerts.zones",
+    "alerts.lines",
+    "alerts.schedules",
+    "alerts.time_zone",
+    "alerts.max_lost_s",
     "video.max_fps",
     "video.quality",
     "video.annotated",
     "video.max_width",
 )
+
+TOGETHER = ("alerts.zones", "alerts.lines", "alerts.schedules", "alerts.rules")  # rules name what the others hold
 
 
 class KeptSettings:
@@ -78,8 +85,7 @@ class KeptSettings:
         except (ValueError, RecursionError) as error:
             self._put_away(error, now)
         else:
-            for key, value in values.items():
-                self._load_one(key, value)
+            self._load_values(values)
             self._warn_of_changes()
 
     def _exclusively(self, work: Callable[[], None]) -> None:
@@ -107,6 +113,19 @@ class KeptSettings:
             write_atomic(self._file, content)
         except OSError as error:
             raise StateError(f"{self._file}: cannot be written: {error.strerror}; nothing was changed") from error
+
+    def _load_values(self, values: dict[str, Any]) -> None:
+        """Take over what is valid; those of TOGETHER at once or, where that cannot be, one by one, the rules last."""
+        group = {key: values[key] for key in TOGETHER if key in values}
+        try:
+            self.config = _checked(self.config, group, str(self._file))
+        except ConfigError:
+            group = {}
+        self._values.update(group)
+        for key in sorted(values, key=lambda key: key == "alerts.rules"):
+            if key not in group:
+                self._load_one(key, values[key])
+        self._values = {key: self._values[key] for key in values if key in self._values}
 
     def _load_one(self, key: str, value: Any) -> None:
         if key not in CHANGEABLE:

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from edge.config import Config
@@ -17,6 +18,10 @@ from edge.errors import ConfigError, EdgeError, StateError
 
 START = load_config(None, {}, ["video.quality=70"])
 RULE = {"name": "dog", "level": "low", "any": ["dog"]}
+ZONE = {"name": "door", "points": [[0, 0], [1, 0], [1, 1]]}
+LINE = {"name": "step", "start": [0, 0], "end": [1, 1]}
+NIGHT = {"name": "night", "times": ["22:00-06:00"]}
+IN_ZONE = {**RULE, "zones": ["door"], "schedule": "night"}
 
 
 class Program:
@@ -79,7 +84,22 @@ def test_kept_changes_win_over_the_start_and_reset_forgets_them(tmp_path: Path) 
             "set_config: alerts.rules: expected array of",
         ),
         ({"alerts.rules": [{**RULE, "name": "x" * 65}]}, "set_config: alerts.rules[0].name: expected str of length"),
-        ({"alerts.rules": [{**RULE, "cooldown_s": 0}]}, "set_config: alerts.rules[0].cooldown_s: expected float >= 1"),
+        ({"alerts.rules": [{**RULE, "cooldown_s": -1}]}, "set_config: alerts.rules[0].cooldown_s: expected float >= 0"),
+        ({"alerts.rules": [{**RULE, "near": 101}]}, "set_config: alerts.rules[0].near: expected float <= 100"),
+        ({"alerts.rules": [{**RULE, "zones": ["x"]}]}, "set_config: alerts: rule 'dog': there is no zone 'x' that rul"),
+        (
+            {"alerts.rules": [{**RULE, "when": "entered"}]},
+            "set_config: alerts.rules[0]: rule 'dog': when = \"entered\"",
+        ),
+        (
+            {"alerts.zones": [{**ZONE, "points": [[0, 0]]}]},
+            "set_config: alerts.zones[0].points: expected array of leng",
+        ),
+        (
+            {"alerts.schedules": [{"name": "s", "times": ["x"]}]},
+            "set_config: alerts.schedules[0]: schedule s: 'x' is no",
+        ),
+        ({"alerts.time_zone": "Mars/Base"}, "set_config: alerts: time_zone: there is no time zone 'Mars/Base'"),
         ({"alerts.rules": [{**RULE, "any": ["a"] * 65}]}, "set_config: alerts.rules[0].any: expected array of length"),
         ({"alerts.rules": [{**RULE, "none": ["a" * 129]}]}, "set_config: alerts.rules[0].none[0]: expected str of len"),
         ({"alerts.crime_relevant": ["a"] * 257}, "set_config: alerts.crime_relevant: expected array of length <= 256"),
@@ -100,10 +120,32 @@ def test_wrong_values_change_nothing(tmp_path: Path, values: dict[str, Any], wor
 
 def test_everything_changeable_can_be_changed(tmp_path: Path) -> None:
     settings, program = kept_settings(START, tmp_path), Program()
-    values = (0.9, [RULE], ["dog"], 3.5, 33, False, 99)
+    values = (0.9, [IN_ZONE], ["dog"], [ZONE], [LINE], [NIGHT], "Europe/Berlin", 3.0, 3.5, 33, False, 99)
     settings.change(dict(zip(CHANGEABLE, values, strict=True)), program)
     assert set(settings.changed) == set(CHANGEABLE)
     assert kept_settings(START, tmp_path).config == settings.config
+
+
+def test_rules_and_the_zones_that_they_name_come_back_together_in_whatever_order(tmp_path: Path) -> None:
+    settings, program = kept_settings(START, tmp_path), Program()
+    settings.change({"alerts.rules": [RULE]}, program)
+    settings.change({"alerts.zones": [ZONE], "alerts.schedules": [NIGHT]}, program)
+    settings.change({"alerts.rules": [IN_ZONE], "video.quality": 33}, program)
+    assert next(iter(kept(tmp_path))) == "alerts.rules"
+    again = kept_settings(START, tmp_path)
+    assert again.config == settings.config
+    old = {"zones": [{**ZONE, "name": "old"}], "rules": [{**RULE, "zones": ["old"]}]}
+    other = kept_settings(msgspec.convert({"alerts": old}, Config), tmp_path)
+    assert [zone.name for zone in other.config.alerts.zones] == ["door"], "none of both would be valid by itself"
+    assert set(other.changed) == set(again.changed)
+
+
+def test_of_rules_and_zones_the_valid_ones_are_kept(tmp_path: Path) -> None:
+    values = {"alerts.rules": [{**RULE, "zones": ["nowhere"]}], "alerts.zones": [ZONE], "video.quality": 33}
+    (tmp_path / FILE).write_text(json.dumps(values))
+    settings = kept_settings(START, tmp_path)
+    assert set(settings.changed) == {"alerts.zones", "video.quality"}
+    assert "there is no zone 'nowhere' that rules may name; there are: door; it is left out" in settings.warnings[0]
 
 
 def test_what_cannot_be_written_is_not_applied(tmp_path: Path) -> None:
