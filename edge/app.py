@@ -140,7 +140,7 @@ class App:
         self._open_detector(spec)
         slot: Latest[Frame] = Latest()
         capture = self._open_source(slot)
-        self._open_panel()
+        self._open_panel(settings)
         self._masks = Masks(config.camera.privacy_masks)
         encoder = VideoEncoder(config.video, self.hub.looks, self.hub.publish_video, self._masks)
         self._open_evidence(folder / "evidence", settings)
@@ -195,12 +195,14 @@ class App:
         logger.info("source %s", source.name)
         return capture
 
-    def _open_panel(self) -> None:
+    def _open_panel(self, settings: KeptSettings) -> None:
         panel = open_panel(
             self.config.gpio,
             pin_factory=self._pin_factory,
             quiet=QuietTimes(
-                self.config.gpio.quiet, self.config.alerts, lambda: time.time() if self._wall_known else None
+                self.config.gpio.quiet,
+                lambda: settings.config.alerts,
+                lambda: time.time() if self._wall_known else None,
             ),
             on_change=self._on_buzzer,
             on_death=self._life.on_death,

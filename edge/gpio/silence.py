@@ -67,20 +67,31 @@ class Events:
 
 
 class QuietTimes:
-    """Tells which of the schedules ``names`` holds now. ``wall`` gives Unix time, None while it cannot be believed.
+    """Tells which of the schedules ``names`` holds now.
 
-    Synchronization: none needed; it never changes.
+    ``alerts`` gives the settings with the schedules, which may be others from call to call; ``wall`` gives Unix time,
+    None while it cannot be believed.
+
+    Synchronization: any thread may call it.
     """
 
-    def __init__(self, names: Sequence[str], alerts: Alerts, wall: Callable[[], float | None]) -> None:
+    def __init__(self, names: Sequence[str], alerts: Callable[[], Alerts], wall: Callable[[], float | None]) -> None:
         self._names = tuple(names)
-        self._schedules = Schedules(alerts.schedules, alerts.time_zone)
+        self._alerts = alerts
         self._wall = wall
+        self._known = _read(alerts())  # replaced as a whole
 
     def __call__(self) -> str:
         """The first that holds; empty where none does, and while the time is not known: then a buzzer is heard."""
         now = self._wall() if self._names else None
         if now is None:
             return ""
-        holding = self._schedules.holding(now)
+        alerts, (known, schedules) = self._alerts(), self._known
+        if alerts is not known:
+            self._known = known, schedules = _read(alerts)
+        holding = schedules.holding(now)
         return next((name for name in self._names if name in holding), "")
+
+
+def _read(alerts: Alerts) -> tuple[Alerts, Schedules]:
+    return alerts, Schedules(alerts.schedules, alerts.time_zone)

@@ -187,12 +187,15 @@ def test_quiet_times_are_those_of_the_schedules_while_the_time_is_known() -> Non
     night = Schedule(name="night", times=("22:00-06:00",))
     noon = Schedule(name="noon", times=("12:00-13:00",))
     wall: list[float | None] = [0.0]
-    alerts = Alerts(schedules=(night, noon), time_zone="UTC")
-    quiet = QuietTimes(("noon", "night"), alerts, lambda: wall[0])
+    alerts = [Alerts(schedules=(night, noon), time_zone="UTC")]
+    quiet = QuietTimes(("noon", "night"), lambda: alerts[0], lambda: wall[0])
     for now, name in ((0.0, "night"), (7 * 3600.0, ""), (12.5 * 3600, "noon"), (None, "")):
         wall[0] = now
         assert quiet() == name
-    assert QuietTimes((), alerts, lambda: 0.0)() == "", "a schedule that is not named makes no quiet time"
+    assert QuietTimes((), lambda: alerts[0], lambda: 0.0)() == "", "a schedule that is not named makes no quiet time"
+    wall[0] = 0.0
+    alerts[0] = Alerts(schedules=(noon, night), time_zone="Asia/Tokyo")
+    assert quiet() == "", "other settings count at once"
 
 
 # The property: whatever is asked at whatever times.

@@ -18,7 +18,12 @@ export interface Commands {
 
 export type NoArgs = Record<string, never>;
 
-export type BuzzerRequest = { on: ThreatLevel } | { off: true } | { silence_s: number } | { test: true };
+export type BuzzerRequest =
+  | { on: ThreatLevel }
+  | { off: true }
+  | { acknowledge: true }
+  | { silence_s: number }
+  | { test: true };
 
 export interface BuzzerReport {
   sounding: boolean;
