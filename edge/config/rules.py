@@ -116,7 +116,7 @@ class Rule(Settings, frozen=True):
     ] = 5.0
     cooldown_s: Annotated[
         Seconds | None,
-        Meta(description="After an event, no other one for so many seconds. Left out: 15 for `seen`, else 0."),
+        Meta(description="After an event, no other one for so many seconds. Left out: 5 for `seen`, else 0."),
     ] = None
     track_cooldown_s: Annotated[
         Seconds, Meta(description="After an event of an object, no other one of the same object for so many seconds.")
@@ -137,7 +137,7 @@ class Rule(Settings, frozen=True):
         """Seconds without another event after one."""
         if self.cooldown_s is not None:
             return self.cooldown_s
-        return 15.0 if self.when == "seen" else 0.0
+        return 5.0 if self.when == "seen" else 0.0
 
     @property
     def leading(self) -> tuple[str, ...]:
@@ -147,9 +147,9 @@ class Rule(Settings, frozen=True):
 
 WEAPONS = ("knife", "gun", "pistol", "rifle", "firearm", "weapon")
 DEFAULT_RULES = (
-    Rule(name="armed person", level="critical", any=WEAPONS, all=("person",)),
+    Rule(name="armed person", level="critical", any=WEAPONS, all=("person",), near=2.0),
     Rule(name="weapon", level="high", any=WEAPONS, none=("person",), hold_hits=5, hold_frames=8),
-    Rule(name="possible weapon", level="medium", any=("scissors", "baseball bat"), all=("person",)),
+    Rule(name="possible weapon", level="medium", any=("scissors", "baseball bat"), all=("person",), near=0.5),
 )
 
 

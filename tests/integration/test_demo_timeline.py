@@ -5,10 +5,12 @@ from __future__ import annotations
 from itertools import pairwise
 
 from edge.capture.scene import Scene, Truth
-from edge.config import DEFAULT_RULES, Camera, Detector
+from edge.config import Alerts, Camera, Detector
 from edge.geometry import Box
 from edge.inference.detector import open_detector
-from edge.rules.engine import RuleEngine
+from edge.rules.condition import sightings
+from edge.rules.engine import Look, RuleEngine
+from edge.rules.tracker import Tracker
 from edge.types import Frame, ModelSpec
 from tests.support import ROOT
 
@@ -21,7 +23,8 @@ def test_alerts_come_at_most_30_s_apart() -> None:
     models = ROOT / "models"
     spec = ModelSpec("bundled", models / "preact_scene_320x192_int8.tflite", models / "labels" / "preact_scene.txt")
     detector = open_detector(spec, Detector())
-    rules = RuleEngine(DEFAULT_RULES, camera_id="main")
+    tracker = Tracker(score_threshold=Detector().score_threshold)
+    rules = RuleEngine(Alerts(), camera_id="main", score_threshold=Detector().score_threshold)
     camera = Camera()
     scene = Scene(width=camera.width, height=camera.height, fps=FPS)
     alerts = []
@@ -29,7 +32,12 @@ def test_alerts_come_at_most_30_s_apart() -> None:
         image, truths = scene.draw(index)
         now = index / FPS
         detections = detector.detect(Frame(index + 1, now, now, image))
-        for alert in rules.update(detections, now=now, monotonic=now, frame_id=index + 1):
+        size = (camera.width, camera.height)
+        seen = sightings(detections, tracker.update(detections, now), size, ())
+        for alert in rules.update(Look(seen, size, now, now, index + 1, tracker.alive)):
+            if alert.state == "resolved":
+                assert alert.event_uid == alerts[-1].event_uid
+                continue
             alerts.append(alert)
             assert alert.threat_types == ("knife", "person"), alert
             assert knife_is_near(truths, alert.location), f"a knife was drawn where the alert at {now} s says"
