@@ -99,14 +99,13 @@ def _gpio(config: Config) -> Iterator[str]:
         for name, place in panel.places.items():
             yield f"{name} on {place}, {_polarity(config.gpio, name)}"
         if panel.button is not None and panel.button.is_pressed:
-            pull_up = str(not config.gpio.silence_button.pull_up).lower()
-            _say(
-                "note",
-                "gpio",
-                f"the silence button is pressed; if nobody does, set gpio.silence_button.pull_up = {pull_up}",
-            )
-        for name, error in panel.missing.items():
-            raise PinError(f"no {name}: {error}")
+            remedy = f"gpio.silence_button.pull_up = {str(not config.gpio.silence_button.pull_up).lower()}"
+            _say("note", "gpio", f"the silence button is pressed; if nobody does, set {remedy}")
+        lines = [f"no {name}: {error}" for name, error in panel.missing.items()]
+        for line in lines[:-1]:
+            _say("problem", "gpio", line)
+        if lines:
+            raise PinError(lines[-1])
     finally:
         panel.close()
 

@@ -11,6 +11,7 @@ import pytest
 from gpiozero.pins.mock import MockFactory, MockPin
 
 from edge import config
+from edge.commands import check
 from edge.config import Gpio, Pattern, Patterns
 from edge.errors import ConfigError, PinError
 from edge.gpio.button import SilenceButton
@@ -367,3 +368,60 @@ def test_the_simulated_buzzer_sounds_and_the_panels_close_turns_it_off() -> None
     panel.close()
     assert not panel.buzzer.alive
     assert not panel.buzzer.state.sounding
+
+
+# preact-edge check
+
+
+def checked(gpio: Gpio, capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str]]:
+    code = check._report("gpio", dict(check.PROBES)["gpio"], config.Config(gpio=gpio))
+    return code, capsys.readouterr().out.splitlines()
+
+
+def test_check_tells_each_parts_pin_and_what_turns_it_on(capsys: pytest.CaptureFixture[str]) -> None:
+    assert checked(everything(active_high=False), capsys) == (
+        0,
+        [
+            "ok       gpio     buzzer on GPIO17 (pin 11 of the header), on when it is low",
+            "ok       gpio     status LED on GPIO27 (pin 13 of the header), on when it is high",
+            "ok       gpio     silence button on GPIO22 (pin 15 of the header), pressed when it is low",
+        ],
+    )
+
+
+def test_check_names_every_part_that_cannot_be_used(capsys: pytest.CaptureFixture[str]) -> None:
+    code, lines = checked(everything(status_led=config.StatusLed(pin="lamp"), buzzer_pin=53), capsys)
+    assert code == 1
+    assert [line[:70] for line in lines] == [
+        "problem  gpio     no buzzer: gpio.buzzer_pin: GPIO 53 is no pin of thi",
+        "problem  gpio     no status LED: gpio.status_led.pin: GPIO lamp is no ",
+        "problem  gpio     no silence button: gpio.silence_button.pin: there is",
+    ]
+
+
+def test_check_notes_a_button_that_is_pressed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SilenceButton, "is_pressed", True)
+    code, lines = checked(everything(), capsys)
+    assert code == 0
+    assert lines[-1] == (
+        "note     gpio     the silence button is pressed; if nobody does, set gpio.silence_button.pull_up = false"
+    )
+
+
+def test_check_refuses_one_pin_for_two_things(capsys: pytest.CaptureFixture[str]) -> None:
+    code, lines = checked(everything(status_led=config.StatusLed(pin="BOARD11")), capsys)
+    assert (code, len(lines)) == (2, 1)
+    assert "gpio.buzzer_pin (17) and gpio.status_led.pin (BOARD11) are both GPIO17" in lines[0]
+
+
+def test_check_without_pins_is_no_problem_unless_they_are_required(capsys: pytest.CaptureFixture[str]) -> None:
+    assert checked(Gpio(factory="none"), capsys) == (
+        0,
+        ["ok       gpio     no buzzer: gpio.factory is none; alerts make no sound"],
+    )
+    assert checked(Gpio(factory="none", required=True), capsys) == (
+        1,
+        ["problem  gpio     no buzzer, and gpio.required is true: gpio.factory is none"],
+    )
