@@ -19,7 +19,7 @@ from edge.wire.requests import PROTOCOL_VERSION
 
 AlertsMode: TypeAlias = Literal["separate", "batch", "both"]
 
-FEATURES = ("resume", "acks", "commands", "frames", "health")
+FEATURES = ("resume", "acks", "commands", "frames", "health", "events")
 CHANNELS = 3
 TIME_PLACES = 3
 PLACES = 4
@@ -114,7 +114,7 @@ def detection_result(result: Result, device_id: str, copies: Sequence[Copy] | No
 
 
 def alert(copy: Copy, device_id: str) -> bytes:
-    """A rule that fired, or ceased to."""
+    """A rule that fired, fired with a higher level, or whose event is over."""
     return to_json(alert_fields(copy, device_id))
 
 

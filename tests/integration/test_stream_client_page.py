@@ -28,6 +28,7 @@ HOST, PORTS = "door-3.example.org", (8080, 8443, 8444)
 FOREVER = [
     ("Follow the alerts", r"door-3 1 firing CRITICAL threat detected: .*"),
     ("What is guaranteed", r"stored \S+"),
+    ("Which events go on", r"CRITICAL threat detected: .* \| now: .*\w.*"),
     ("Pictures", r"\d+ 1280 720 dropped here: \d+"),
     ("Who is there: TLS, certificates, logins 1", "session as control"),
     ("Who is there: TLS, certificates, logins 2", "session as viewer"),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+
+import pytest
 
 from edge.stream.hub import Hub
 from edge.stream.mailbox import Form, Mailbox
 from edge.types import StoredAlert, StreamBounds
 from edge.wire.framing import ByteOrder, Framing
-from edge.wire.messages import Copy
+from edge.wire.messages import AlertsMode, Copy
 from edge.wire.requests import Topic
 from tests.streaming import IDENTITY, make_alert, make_result, make_video
 
@@ -104,6 +107,31 @@ def seqs(hub: Hub, mailbox: Mailbox) -> list[int]:
 def publish(hub: Hub, *numbers: int) -> None:
     for number in numbers:
         hub.publish_stored(stored(number), 0.0)
+
+
+@pytest.mark.parametrize("mode", ["separate", "batch", "both"])
+def test_a_plain_client_gets_an_event_s_firing_alerts_once_and_its_end_never(mode: AlertsMode) -> None:
+    """[EDGE-4-10] [EDGE-9-17] Also of the copy that has its number later."""
+    hub = Hub(IDENTITY, mode)
+    plain, talker = hub.join(form("newline"), lambda: None), session(hub, 0)
+    began = replace(make_alert(1), threat_level="medium")
+    alerts = [began, replace(began, threat_level="high"), replace(began, threat_level="high", state="resolved")]
+    for number, alert in enumerate(alerts, 1):
+        hub.publish_result(make_result(number, alert))
+        hub.publish_stored(StoredAlert(STREAM, number, alert), 0.0)
+    heard = [json.loads(unit[0]) for unit in iter(lambda: hub.take(plain), None)]
+    told = [message for message in heard if message["type"] == "alert"]
+    carried = [alert for message in heard for alert in message.get("alerts", ())]
+    for found, wanted in ((told, mode != "batch"), (carried, mode != "separate")):
+        levels = [(alert["state"], alert["threat_level"]) for alert in found]
+        assert levels == ([("firing", "medium"), ("firing", "high")] if wanted else [])
+    assert [message["frame_id"] for message in heard if message["type"] == "detection_result"] == [1, 2, 3]
+    said = [json.loads(unit[0]) for unit in iter(lambda: hub.take(talker), None)]
+    assert [(each["state"], each["threat_level"], each.get("seq")) for each in said] == [
+        ("firing", "medium", None), ("firing", "medium", 1),
+        ("firing", "high", None), ("firing", "high", 2),
+        ("resolved", "high", None), ("resolved", "high", 3),
+    ]  # fmt: skip
 
 
 def test_one_that_has_not_logged_in_gets_nothing_and_is_no_client() -> None:

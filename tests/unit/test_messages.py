@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.geometry import Box
-from edge.types import Alert, Detection, Latency, Result, StoredAlert, StreamBounds
+from edge.types import Alert, Detection, Latency, Result, StoredAlert, StreamBounds, Track
 from edge.wire import messages
 from edge.wire.messages import Copy, Identity, Terms
 from tests.streaming import make_alert, make_result, make_video
@@ -25,6 +25,20 @@ BOUNDS = StreamBounds(STREAM, 1, 42)
 OPEN = Terms("listener-1", "none", 4.0)
 NONCE = EXAMPLES["welcome_login"]["protocol"]["nonce"]
 ALERT = replace(make_alert(2), event_uid="0b54c1d8e7f24a36", tracks=(3, 5))
+LOITERER = Alert(
+    alert_id="alert_1710000060",
+    timestamp=1710000060.25,
+    camera_id="main",
+    rule="loitering",
+    threat_level="high",
+    confidence=0.91,
+    threat_types=("person",),
+    location=(488, 362),
+    detection_count=1,
+    frame_id=884,
+    event_uid="e5d1904c7a2b4f83",
+    tracks=(7,),
+)
 BLIND = Result(
     timestamp=1710000061.5,
     camera_id="main",
@@ -95,6 +109,32 @@ def test_detection_result_is_the_documented_one() -> None:
     same(messages.detection_result(make_result(2), "edge-01"), EXAMPLES["detection_result"])
 
 
+def test_a_result_with_an_object_that_is_followed_is_the_documented_one() -> None:
+    """[EDGE-4-2] [EDGE-4-17]"""
+    person = make_result(2).detections[0]
+    knife = Detection(43, "knife", 0.61, Box(702.25, 310.0, 760.0, 352.75))
+    track = Track(7, person, person.box, began_at=87.75, seen_at=100.0, velocity=(48.5, 0.0), hits=180)
+    result = replace(
+        make_result(2),
+        detections=(person, knife),
+        crime_relevant=(True, True),
+        tracks=(track, None),
+        zones=(("door",), ()),
+    )
+    same(messages.detection_result(result, "edge-01"), EXAMPLES["followed"])
+
+
+@pytest.mark.parametrize("velocity", [(math.nan, 0.0), (math.inf, 1.0)])
+def test_a_speed_that_is_not_finite_is_sent_as_zero(velocity: tuple[float, float]) -> None:
+    """[EDGE-2-6]"""
+    result = make_result(2)
+    (person,) = result.detections
+    track = Track(7, person, person.box, began_at=0.0, seen_at=1 / 3, velocity=velocity)
+    (told,) = parse(messages.detection_result(replace(result, tracks=(track,)), "edge-01"))["detections"]
+    assert (told["track_id"], told["age_s"], told["speed"]) == (7, 0.333, 0.0)
+    assert "zones" not in told
+
+
 def test_without_a_frame_the_result_says_why() -> None:
     """[EDGE-4-3]"""
     same(messages.detection_result(BLIND, "edge-01"), EXAMPLES["blind"])
@@ -146,11 +186,22 @@ def test_an_alert_with_a_picture_is_the_documented_one() -> None:
     same(messages.alert(Copy(alert, stored(alert), age_s=0.031), "edge-01"), EXAMPLES["alert_picture"])
 
 
-def test_resolved_is_told() -> None:
+def test_a_higher_level_is_the_documented_one() -> None:
     """[EDGE-4-5]"""
-    resolved = replace(ALERT, state="resolved")
-    message = parse(messages.alert(Copy(resolved, stored(resolved), age_s=0.031), "edge-01"))
-    assert message == EXAMPLES["alert"] | {"state": "resolved"}
+    same(messages.alert(Copy(LOITERER, stored(LOITERER, 44), age_s=0.029), "edge-01"), EXAMPLES["alert_escalated"])
+
+
+def test_a_resolved_alert_is_the_documented_one_and_says_so_to_people() -> None:
+    """[EDGE-4-5] [EDGE-4-18]"""
+    over = replace(LOITERER, alert_id="alert_1710000072", timestamp=1710000072.5, frame_id=1068, state="resolved")
+    same(messages.alert(Copy(over, stored(over, 45), age_s=0.027), "edge-01"), EXAMPLES["alert_resolved"])
+    words = {
+        state: EXAMPLES[name]["message"] for state, name in (("detected", "alert"), ("resolved", "alert_resolved"))
+    }
+    assert words == {
+        "detected": "CRITICAL threat detected: knife, person",
+        "resolved": "HIGH threat resolved: person",
+    }
 
 
 @pytest.mark.parametrize(("age_s", "told"), [(-3600.0, 0.0), (-0.0001, 0.0), (math.nan, 0.0), (0.0015, 0.002)])

@@ -15,7 +15,7 @@ import pytest
 from edge.stream.hub import Hub
 from edge.stream.mailbox import Form, Mailbox
 from edge.stream.publisher import MAX_WAITING, Publisher
-from edge.types import Alert, StoredAlert
+from edge.types import Alert, AlertState, StoredAlert, ThreatLevel
 from tests.streaming import IDENTITY, make_alert, make_result
 
 
@@ -51,6 +51,11 @@ class Scene:
         self.hub.greet(self.session, frozenset(("alerts", "detections")))
         self.hub.place(self.session, "s", 1)
         assert self.hub.go_live(self.session)
+
+    def tell(self, number: int, state: AlertState, level: ThreatLevel) -> None:
+        """One look with an alert of the event that began with frame 1."""
+        alert = replace(make_alert(1), frame_id=number, state=state, threat_level=level)
+        self.publisher.publish_result(make_result(number, alert))
 
     def publish(self, number: int, *alerts: int) -> None:
         self.publisher.publish_result(make_result(number, *map(make_alert, alerts)))
@@ -167,6 +172,64 @@ def test_both_states_of_an_event_are_told_apart(scene: Scene) -> None:
     scene.commit()
     assert scene.heard(scene.session) == ["a1#2", "r2"]
     assert scene.heard(scene.plain) == ["a1#1", "r1", "r2"]
+
+
+def test_a_higher_level_while_the_first_alert_is_still_unstored_is_told_apart_from_it(scene: Scene) -> None:
+    """[EDGE-9-2] [EDGE-9-16] [EDGE-9-17]"""
+    scene.tell(1, "firing", "medium")
+    scene.tell(2, "firing", "high")
+    scene.now += 0.3
+    scene.publisher.check()
+    assert scene.heard(scene.plain) == scene.heard(scene.session) == ["a1", "a2", "r1", "r2"]
+    scene.commit()
+    assert scene.heard(scene.session) == ["a1#1"]
+    scene.tell(3, "resolved", "high")
+    scene.commit(2)
+    assert scene.heard(scene.session) == ["a2#2", "a3#3", "r3"]
+    assert scene.heard(scene.plain) == ["r3"]
+
+
+def test_a_higher_level_that_is_in_time_comes_after_the_number_of_the_first(scene: Scene) -> None:
+    """[EDGE-9-7] [EDGE-9-16] [EDGE-9-17]"""
+    scene.tell(1, "firing", "medium")
+    scene.now += 0.3
+    scene.publisher.check()
+    scene.tell(2, "firing", "high")
+    scene.tell(3, "resolved", "high")
+    scene.commit(3)
+    assert scene.heard(scene.session) == ["a1", "a1#1", "a2#2", "a3#3", "r1", "r2", "r3"]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_alert_of_an_event_overtakes_another_however_slow_the_disk_is(seed: int) -> None:
+    """[EDGE-9-16] [EDGE-9-17] With numbers or without: each client hears firing, higher, resolved."""
+    scene, chance = Scene(), random.Random(seed)
+    told: list[tuple[AlertState, ThreatLevel]] = [
+        ("firing", "low"), ("firing", "high"), ("firing", "critical"), ("resolved", "critical")
+    ]  # fmt: skip
+    for number, (state, level) in enumerate(told, 1):
+        scene.tell(number, state, level)
+        scene.now += chance.random() * 0.5
+        scene.store.healthy = chance.random() < 0.8
+        if chance.random() < 0.7:
+            scene.publisher.check()
+            scene.commit(chance.randint(0, 3))
+    scene.now += 1.0
+    scene.publisher.check()
+    scene.commit(4)
+    alerts = [each for each in scene.heard(scene.session) if each.startswith("a")]
+    assert [each for each in alerts if "#" in each] == ["a1#1", "a2#2", "a3#3", "a4#4"]
+    assert list(dict.fromkeys(each.split("#")[0] for each in alerts)) == ["a1", "a2", "a3", "a4"]
+    plain = [each for each in scene.heard(scene.plain) if each.startswith("a")]
+    assert plain == _first(alerts)[:3], "each firing one once, and never that it is over"
+
+
+def _first(alerts: Sequence[str]) -> list[str]:
+    """Each alert as it was heard first, with its number or without."""
+    seen: dict[str, str] = {}
+    for each in alerts:
+        seen.setdefault(each.split("#")[0], each)
+    return list(seen.values())
 
 
 def test_too_many_waiting_results_lose_those_without_alerts_and_never_an_alert(scene: Scene) -> None:

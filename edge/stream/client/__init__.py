@@ -24,6 +24,7 @@ from edge.stream.client.messages import (
     VideoFrame,
     Welcome,
 )
+from edge.stream.client.openevents import OpenEvents
 from edge.stream.client.plain import Client, connect
 from edge.stream.client.refusals import CommandFailed, NoWelcome, Refused, Untrusted
 from edge.stream.client.subscriber import Subscriber
@@ -52,6 +53,7 @@ __all__ = [
     "Lost",
     "Message",
     "NoWelcome",
+    "OpenEvents",
     "Refused",
     "Reset",
     "Subscriber",

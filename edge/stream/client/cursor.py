@@ -6,7 +6,7 @@ import os
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import msgspec
 
@@ -15,7 +15,9 @@ from edge.storage import write_atomic
 from edge.stream.client.messages import Alert, Gap, HelloOk, Reset
 from edge.wire.requests import Seq
 
-MAX_COPIES = 1024  # events of which a copy without a number was given; the oldest is forgotten
+MAX_COPIES = 1024  # alerts of which it is known that a copy came; full: the oldest is forgotten
+
+Key: TypeAlias = tuple[str, str, str]  # of one alert, with or without a number: its event, its state and its level
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,7 @@ class Progress:
 
     def __init__(self, cursor: Cursor | None = None) -> None:
         self.cursor = cursor
-        self._copies: OrderedDict[tuple[str, str], bool] = OrderedDict()  # event and state: had a number
+        self._copies: OrderedDict[Key, bool] = OrderedDict()  # whether the first one had a number
 
     def begin(self, hello: HelloOk) -> Gap | Reset | None:
         """Start a session; says what was lost since the last one. ProtocolError when that is not told honestly."""
@@ -152,7 +154,7 @@ class Progress:
 
     def admit(self, alert: Alert) -> bool:
         """Whether to give this alert to the application; ProtocolError when one before it did not come."""
-        key = (alert.event_uid, alert.state)
+        key = (alert.event_uid, alert.state, alert.threat_level)
         if alert.seq is None:
             fresh = not alert.event_uid or key not in self._copies
             self._remember(key, numbered=False)
@@ -175,7 +177,7 @@ class Progress:
         self.cursor = Cursor(stream, seq)
         return True
 
-    def _remember(self, key: tuple[str, str], *, numbered: bool) -> None:
+    def _remember(self, key: Key, *, numbered: bool) -> None:
         if key[0] and key not in self._copies:
             self._copies[key] = numbered
             if len(self._copies) > MAX_COPIES:

@@ -57,10 +57,12 @@ def _type(event: Alert | Message) -> str:
 
 def _numbered(message: Message) -> Alert:
     """What the cursor rule needs of an alert whose other fields are wrong."""
-    seq, stream, uid, state = (message.get(name) for name in ("seq", "stream", "event_uid", "state"))
+    names = ("seq", "stream", "event_uid", "state", "threat_level")
+    seq, stream, uid, state, level = (message.get(name) for name in names)
     return Alert(
         seq=seq if type(seq) is int and 0 <= seq <= MAX_SEQ else None,
         stream=str(stream or ""),
         event_uid=uid if isinstance(uid, str) else "",
         state=str(state or "firing"),
+        threat_level=str(level or ""),
     )

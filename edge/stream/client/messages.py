@@ -25,7 +25,10 @@ class FromDevice(Struct, frozen=True, kw_only=True):
 
 
 class Protocol(Struct, frozen=True, kw_only=True):
-    """The terms of a listener. Without ``features`` the device is of version 0.1: it only talks, and never listens."""
+    """The terms of a listener. Without ``features`` the device is of version 0.1: it only talks, and never listens.
+
+    Without ``events`` among them no alert of this device is ever resolved.
+    """
 
     version: int = 0
     features: tuple[str, ...] = ()
@@ -73,7 +76,11 @@ class HelloOk(FromDevice, frozen=True):
 
 
 class Detected(Struct, frozen=True, kw_only=True):
-    """One object: ``bbox`` is xmin, ymin, xmax, ymax in pixels of the full frame, ``confidence`` 0 to 1."""
+    """One object: ``bbox`` is xmin, ymin, xmax, ymax in pixels of the full frame, ``confidence`` 0 to 1.
+
+    ``track_id`` is the object's number over frames, ``age_s`` the seconds since it was first seen and ``speed`` in
+    pixels a second; None where it is not followed, or the device is of version 0.2. ``zones`` names those it is in.
+    """
 
     class_name: str = ""
     class_id: int = 0
@@ -81,13 +88,24 @@ class Detected(Struct, frozen=True, kw_only=True):
     bbox: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     is_crime_relevant: bool = False
     track_id: int | None = None
-    zone: str | None = None
+    age_s: float | None = None
+    speed: float | None = None
+    zones: tuple[str, ...] = ()
+
+
+class Snapshot(Struct, frozen=True, kw_only=True):
+    """What the ``snapshot`` command calls the picture of an alert: ``command("snapshot", alert=alert.snapshot.id)``."""
+
+    id: str
 
 
 class Alert(FromDevice, frozen=True):
-    """A rule that fired, or ceased to. (device_id, stream, seq) names a stored one, ``event_uid`` what happened.
+    """What is told of an event: that it began, that it grew worse, or that it is over.
 
-    ``durable`` is False for a copy that was sent before it was on the device's disk: it has no ``seq`` yet.
+    ``event_uid`` names the event. ``state`` is firing, once more with a higher ``threat_level``, and at last resolved.
+    (device_id, stream, seq) names a stored alert, (event_uid, state, threat_level) any. ``durable`` is False for a copy
+    that was sent before it was on the device's disk: it has no ``seq`` yet. ``snapshot`` is None where no picture of
+    the event is kept.
     """
 
     alert_id: str = ""
@@ -110,6 +128,7 @@ class Alert(FromDevice, frozen=True):
     age_s: float = 0.0
     stream: str = ""
     seq: Seq | None = None
+    snapshot: Snapshot | None = None
 
 
 class LatencyMs(Struct, frozen=True, kw_only=True):
