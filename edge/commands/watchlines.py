@@ -7,8 +7,8 @@ import time
 
 import msgspec
 
-from edge.commands.watchstate import DeviceState, describe, seen, span, status
-from edge.stream.client import Alert, Connected, DetectionResult, Event, Health, HelloOk, Lost, Message, Welcome
+from edge.commands.watchstate import DeviceState, SeenAlert, describe, seen, span, status
+from edge.stream.client import Connected, DetectionResult, Event, Health, HelloOk, Lost, Message, Welcome
 from edge.stream.client.messages import FromDevice
 from edge.stream.client.refusals import printable
 
@@ -55,8 +55,8 @@ class PlainLines:
             self._take_health(event)
         elif text := describe(event):
             self._say(text)
-        for alert in fresh:
-            self._say(f"alert {alert_line(alert)}")
+        for item in fresh:
+            self._say(f"alert {alert_line(item)}")
         if isinstance(event, DetectionResult):
             self._result(event)
 
@@ -90,19 +90,25 @@ class PlainLines:
         print(f"{time.strftime('%H:%M:%S')}  {line}", flush=True)
 
 
-def alert_line(alert: Alert) -> str:
+def alert_line(item: SeenAlert) -> str:
     """An alert in one line, with its marks."""
+    alert = item.alert
     line = f"{printable(alert.message)}  {alert.confidence:.2f}  {printable(alert.rule)}".rstrip()
-    return "  ".join([line, *marks(alert)])
+    return "  ".join([line, *marks(item)])
 
 
-def marks(alert: Alert) -> list[str]:
-    """What is out of the ordinary about an alert."""
+def marks(item: SeenAlert) -> list[str]:
+    """What is out of the ordinary about an alert, and the objects that took part."""
+    alert = item.alert
     found = []
     if alert.state == "resolved":
-        found.append("over")
+        found.append("resolved" if item.lasted_s is None else f"resolved after {span(round(item.lasted_s))}")
+    elif item.was:
+        found.append(f"up from {printable(item.was)}")
     if alert.replay:
         found.append(f"replayed, {span(alert.age_s)} old")
     if "durable" in alert.raw and not alert.durable:
         found.append("not on its disk yet")
+    if alert.tracks:
+        found.append(" ".join(f"#{track}" for track in alert.tracks))
     return found

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from edge.stream.client import messages
+from edge.stream.client import OpenEvents, messages
 from edge.stream.client.refusals import printable
 
 KEPT_ALERTS = 50
+KEPT_EVENTS = 256  # whose beginning is known; full: the oldest is forgotten
 SECONDS = 60  # of rates and latencies that are kept, one value each
 RATE_S = 5  # over which frames a second are counted
 ANOTHER = "another device answers"  # says more than that its alerts have other numbers
@@ -19,10 +20,36 @@ NOTICE_S = 20.0  # a notice stays so long
 
 @dataclass(frozen=True, slots=True)
 class SeenAlert:
-    """An alert and the monotonic time when it happened, by its own age where it told one."""
+    """An alert and the monotonic time when it happened, by its own age where it told one.
+
+    ``was`` is the level that its event had before, where it rose. ``lasted_s`` is, of a resolved one, how long its
+    event went on; None where its beginning was not seen.
+    """
 
     alert: messages.Alert
     happened_at: float
+    was: str = ""
+    lasted_s: float | None = None
+
+
+class Beginnings:
+    """When each event was told of first, and its last level."""
+
+    def __init__(self) -> None:
+        self._events: dict[str, tuple[float, str]] = {}
+
+    def see(self, alert: messages.Alert, happened_at: float) -> SeenAlert:
+        """The alert with what is known of its event."""
+        uid, level = alert.event_uid, alert.threat_level
+        if alert.state == "resolved":
+            began_at, _ = self._events.pop(uid, (None, ""))
+            return SeenAlert(alert, happened_at, lasted_s=None if began_at is None else happened_at - began_at)
+        began_at, was = self._events.get(uid, (happened_at, ""))
+        if uid:
+            self._events[uid] = (began_at, level)
+        if len(self._events) > KEPT_EVENTS:
+            del self._events[next(iter(self._events))]
+        return SeenAlert(alert, happened_at, was=was if was != level else "")
 
 
 class Seconds:
@@ -76,7 +103,8 @@ class DeviceState:
         self.result_at = 0.0
         self.health: dict[str, messages.Component] = {}
         self.alerts: deque[SeenAlert] = deque(maxlen=KEPT_ALERTS)
-        self.alert_count = 0
+        self.alert_count = 0  # firing ones
+        self.open_events = OpenEvents()
         self.replayed = 0
         self.missed = 0
         self.pictures = Seconds()
@@ -85,9 +113,11 @@ class DeviceState:
         self._notice = ""
         self._notice_at = 0.0
         self._known: deque[tuple[str, str, str]] = deque(maxlen=KEPT_ALERTS)
+        self._beginnings = Beginnings()
 
-    def take(self, event: messages.Event, now: float, unix: float) -> list[messages.Alert]:
+    def take(self, event: messages.Event, now: float, unix: float) -> list[SeenAlert]:
         """Remember what came, at these monotonic and Unix times; the alerts in it that are new."""
+        self.open_events.take(event)
         if isinstance(event, (messages.Connected, messages.Lost)):
             self._connection(event, now)
         elif isinstance(event, messages.Welcome):
@@ -109,6 +139,12 @@ class DeviceState:
         """What happened lately beside the ordinary; empty when that is long ago."""
         return self._notice if now - self._notice_at < NOTICE_S else ""
 
+    @property
+    def going_on(self) -> int:
+        """How many events are not over; 0 where that is not told."""
+        told = self.welcome is not None and "events" in self.welcome.protocol.features and self.session is not None
+        return len(self.open_events) if told else 0
+
     def _connection(self, event: messages.Connected | messages.Lost, now: float) -> None:
         self.session, self.result, self.health, self.greeted = None, None, {}, False
         self.latencies.clear()
@@ -123,6 +159,7 @@ class DeviceState:
         if self.welcome is not None and self.welcome.device_id != welcome.device_id:
             before, after = printable(self.welcome.device_id), printable(welcome.device_id)
             self._say(f"{ANOTHER}: {after}, not {before}", now)
+            self.open_events = OpenEvents()
         self.welcome, self.greeted, self.lost, self.away_since = welcome, True, None, None
 
     def _begin(self, hello: messages.HelloOk, now: float) -> None:
@@ -146,7 +183,7 @@ class DeviceState:
     def _say(self, text: str, now: float) -> None:
         self._notice, self._notice_at = text, now
 
-    def _alerts(self, event: messages.Event, now: float, unix: float) -> list[messages.Alert]:
+    def _alerts(self, event: messages.Event, now: float, unix: float) -> list[SeenAlert]:
         """A device may send an alert in two ways."""
         given: Sequence[messages.Alert] = ()
         if isinstance(event, messages.Alert):
@@ -155,13 +192,13 @@ class DeviceState:
             given = event.alerts
         fresh = []
         for alert in given:
-            key = (alert.alert_id, alert.event_uid, alert.state)
+            key = (alert.event_uid or alert.alert_id, alert.state, alert.threat_level)
             if key not in self._known:
                 self._known.append(key)
-                fresh.append(alert)
                 age = alert.age_s if "age_s" in alert.raw else max(0.0, unix - alert.timestamp)
-                self.alerts.appendleft(SeenAlert(alert, now - age))
-                self.alert_count += 1
+                fresh.append(self._beginnings.see(alert, now - age))
+                self.alerts.appendleft(fresh[-1])
+                self.alert_count += alert.state != "resolved"
                 self.replayed += alert.replay
         return fresh
 
@@ -187,6 +224,25 @@ def status(result: messages.DetectionResult) -> str:
 
 def seen(result: messages.DetectionResult) -> str:
     return counted(printable(detected.class_name) for detected in result.detections)
+
+
+def followed(result: messages.DetectionResult) -> str:
+    """``person #3 12 s in door, knife``: each object by itself where the device follows some; else as ``seen``."""
+    if all(detected.track_id is None for detected in result.detections):
+        return seen(result)
+    in_order = sorted(result.detections, key=lambda each: (each.track_id is None, each.track_id or 0))
+    return ", ".join(map(_object, in_order))
+
+
+def _object(detected: messages.Detected) -> str:
+    parts = [printable(detected.class_name)]
+    if detected.track_id is not None:
+        parts.append(f"#{detected.track_id}")
+    if detected.age_s is not None:
+        parts.append(span(detected.age_s))
+    if detected.zones:
+        parts.append(f"in {' and '.join(map(printable, detected.zones))}")
+    return " ".join(parts)
 
 
 def counted(names: Iterable[str]) -> str:

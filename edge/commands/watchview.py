@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from edge.commands.watchlines import marks
-from edge.commands.watchstate import DeviceState, counted, counted_things, seen, span, status
-from edge.stream.client import Alert, Connected, Event, Lost, Subscriber, Welcome
+from edge.commands.watchstate import DeviceState, SeenAlert, counted, counted_things, followed, span, status
+from edge.stream.client import Connected, Event, Lost, Subscriber, Welcome
 from edge.stream.client.refusals import printable
 
 __all__ = ["LEVEL_STYLES", "STATUS_STYLES", "Screen", "counted"]
@@ -116,7 +116,7 @@ class Screen:
             if self._console.height >= TALL:
                 rows.append(("", self._reasons()))
         rows += [
-            ("sees", Text((seen(state.result) or "nothing") if state.result is not None else "-")),
+            ("sees", Text((followed(state.result) or "nothing") if state.result is not None else "-")),
             ("rate", self._rate(now)),
             ("latency", self._latency(now)),
             ("dropped", self._dropped()),
@@ -215,7 +215,8 @@ class Screen:
         text = Text(
             f"{counted_things(state.alert_count, 'alert')} since {self._started_at}", style="bold", no_wrap=True
         )
-        facts = [f"{state.replayed} replayed"] if state.replayed else []
+        facts = [f"{state.going_on} not over"] if state.going_on else []
+        facts += [f"{state.replayed} replayed"] if state.replayed else []
         facts += [f"{state.missed} lost in gaps"] if state.missed else []
         return text.append(f" ({', '.join(facts)})" if facts else "", style="not bold dim")
 
@@ -229,16 +230,18 @@ class Screen:
         table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         for item in list(self.state.alerts)[:count]:
             at = [Text(time.strftime("%H:%M:%S", time.localtime(item.alert.timestamp)))] if wide else []
-            table.add_row(Text(span(now - item.happened_at)), *at, *_alert(item.alert))
+            table.add_row(Text(span(now - item.happened_at)), *at, *_alert(item))
         return table
 
 
-def _alert(alert: Alert) -> tuple[Text, Text]:
+def _alert(item: SeenAlert) -> tuple[Text, Text]:
+    alert = item.alert
     level = Text(printable(alert.threat_level).upper(), style=LEVEL_STYLES.get(alert.threat_level, ""))
     if alert.state == "resolved":
         level.stylize("dim")
-    found = [mark.split(",")[0] for mark in marks(alert)]  # the age stands at the row's beginning
-    line = Text(f"{', '.join(map(printable, alert.threat_types))}  {alert.confidence:.2f}  {printable(alert.rule)}")
+    found = [mark.split(",")[0] for mark in marks(item)]  # the age stands at the row's beginning
+    score = [] if alert.state == "resolved" else [f"{alert.confidence:.2f}"]
+    line = Text("  ".join([", ".join(map(printable, alert.threat_types)), *score, printable(alert.rule)]))
     return level, line.append("".join(f"  {mark}" for mark in found), style="dim")
 
 

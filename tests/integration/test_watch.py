@@ -112,14 +112,18 @@ def test_in_a_terminal_it_draws_a_panel_and_ctrl_c_ends_it_well() -> None:
 
 def device(caller: Caller) -> None:
     """A session with a bit of everything."""
-    caller.welcome(next_seq=12)
+    caller.welcome(next_seq=13)
     asked = caller.hear()
-    caller.hello_ok(10, "gap", 3, next_seq=12, subscribed=["alerts", "detections", "health"], camera_id="door")
+    caller.hello_ok(10, "gap", 3, next_seq=13, subscribed=["alerts", "detections", "health"], camera_id="door")
     assert asked["resume"] == {"stream": "", "after": 0}
     parts = {"camera": {"state": "ok", "reason": ""}, "outbox": {"state": "degraded", "reason": "disk is slow"}}
     caller.send({"type": "health", "components": parts}, {"type": "health", "components": parts})
-    told = {"message": "CRITICAL threat detected: knife", "confidence": 0.9, "rule": "armed", "threat_types": ["knife"]}
-    caller.send(alert(10, replay=True, age_s=7300.0, **told), alert(11, state="resolved", age_s=0.5, **told))
+    told = {"event_uid": "e", "confidence": 0.9, "rule": "armed", "threat_types": ["knife"], "tracks": [3, 5]}
+    caller.send(
+        alert(10, threat_level="high", message="HIGH threat detected: knife", replay=True, age_s=7300.0, **told),
+        alert(11, message="CRITICAL threat detected: knife", age_s=12.5, **told),
+        alert(12, message="CRITICAL threat resolved: knife", state="resolved", age_s=0.5, **told),
+    )
     caller.send({"type": "detection_result", "status": "blind", "reason": "camera lost\x1b[31m", "detections": []})
     caller.send({"type": "error", "code": "rate_limited", "message": "slower", "fatal": False})
     caller.send({"type": "goodbye", "reason": "shutdown", "retry_after_ms": 60000})
@@ -128,19 +132,20 @@ def device(caller: Caller) -> None:
 
 def test_a_session_in_plain_lines() -> None:
     with scripted(device) as peer:
-        command = [*WATCH, f"127.0.0.1:{peer.address[1]}", "--replay", "--count", "9"]
+        command = [*WATCH, f"127.0.0.1:{peer.address[1]}", "--replay", "--count", "10"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     lines = [re.sub(r"^\d\d:\d\d:\d\d  ", "", line) for line in done.stdout.splitlines()]
     assert lines == [
         f"connected to 127.0.0.1 port {peer.address[1]}",
         "device edge-01, camera main",
         "session as control, camera door",
-        "replay of 2 alerts",
+        "replay of 3 alerts",
         "gap: 3 alerts of before can no more be had",
         "health camera ok",
         "health outbox degraded disk is slow",
-        "alert CRITICAL threat detected: knife  0.90  armed  replayed, 2 h old",
-        "alert CRITICAL threat detected: knife  0.90  armed  over",
+        "alert HIGH threat detected: knife  0.90  armed  replayed, 2 h old  #3 #5",
+        "alert CRITICAL threat detected: knife  0.90  armed  up from high  #3 #5",
+        "alert CRITICAL threat resolved: knife  0.90  armed  resolved after 2 h  #3 #5",
         "status blind camera lost?[31m",
         "sees nothing",
         "the device complains: slower (rate_limited)",
@@ -151,13 +156,13 @@ def test_a_session_in_plain_lines() -> None:
 
 def test_a_session_in_json_is_what_came() -> None:
     with scripted(device) as peer:
-        command = [*WATCH, f"127.0.0.1:{peer.address[1]}", "--replay", "--json", "--count", "9"]
+        command = [*WATCH, f"127.0.0.1:{peer.address[1]}", "--replay", "--json", "--count", "10"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     messages = [json.loads(line) for line in done.stdout.splitlines()]
     assert [message["type"] for message in messages] == [
-        "welcome", "hello_ok", "health", "health", "alert", "alert", "detection_result", "error", "goodbye",
+        "welcome", "hello_ok", "health", "health", "alert", "alert", "alert", "detection_result", "error", "goodbye",
     ]  # fmt: skip
-    assert messages[5]["state"] == "resolved"
+    assert [message["state"] for message in messages[4:7]] == ["firing", "firing", "resolved"]
     assert done.returncode == 0
 
 
@@ -178,7 +183,17 @@ def test_the_panel_fits_the_terminal(rows: int, columns: int, monkeypatch: pytes
     panels = [panel.splitlines() for panel in re.findall("╭[^╰]*╰[^╯]*╯", text)]
     assert all(len(panel) < rows for panel in panels)
     assert all(len(line) == columns for panel in panels for line in panel)
-    for word in ("▲ outbox degraded", "● camera ok", "as control", "● blind", "2 h", "replayed", "over", "CRITICAL"):
+    for word in (
+        "▲ outbox degraded",
+        "● camera ok",
+        "as control",
+        "● blind",
+        "2 h",
+        "replayed",
+        "resolved after 2 h",
+        "up from high",
+        "CRITICAL",
+    ):
         assert word in text
 
 
