@@ -224,7 +224,13 @@ def _add_buzzer(parser: argparse.ArgumentParser) -> None:
 
 
 def _moment(text: str) -> float:
-    return 0.0 if text.strip() in ("0", "0.0") else _seconds(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number of seconds, 0 or more")
+    return seconds
 
 
 def _seconds(text: str) -> float:

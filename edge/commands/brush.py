@@ -95,7 +95,10 @@ class Brush:
 
 def plain(text: str) -> str:
     """The text in the letters that OpenCV's fonts have: accents fall, what has no likeness becomes a question mark."""
-    return unicodedata.normalize("NFKD", text.replace("\u00df", "ss")).encode("ascii", "replace").decode()
+    letters = unicodedata.normalize("NFKD", text.replace("\u00df", "ss"))
+    return (
+        "".join(letter for letter in letters if not unicodedata.combining(letter)).encode("ascii", "replace").decode()
+    )
 
 
 def fitting(text: str, width: int, size: float) -> str:

@@ -135,15 +135,14 @@ def _wall_time(text: str | None, config: Config) -> float:
         return time.time()
     try:
         at = datetime.fromisoformat(text)
-    except ValueError as error:
+        zone = at.tzinfo or time_zone_of(config.alerts.time_zone)
+        return at.replace(tzinfo=zone).timestamp()
+    except (ValueError, OverflowError, OSError) as error:
         raise ConfigError(f'--at {text!a}: write a day and a time, such as "2026-11-23 22:00"') from error
-    return (at if at.tzinfo else at.replace(tzinfo=time_zone_of(config.alerts.time_zone))).timestamp()
 
 
 def _shown(wall: float, config: Config) -> str:
-    at = datetime.fromtimestamp(wall, time_zone_of(config.alerts.time_zone)).astimezone(
-        time_zone_of(config.alerts.time_zone)
-    )
+    at = datetime.fromtimestamp(wall).astimezone(time_zone_of(config.alerts.time_zone))
     return f"{at:%a %Y-%m-%d %H:%M %Z}".rstrip()
 
 
@@ -173,7 +172,8 @@ def _draw(trial: Trial, config: Config, path: Path, *, with_frame: bool) -> None
     import cv2
 
     try:
-        ok, data = cv2.imencode(path.suffix.lower(), picture)
+        quality = () if path.suffix.lower() == ".png" else (cv2.IMWRITE_JPEG_QUALITY, 85)
+        ok, data = cv2.imencode(path.suffix.lower(), picture, quality)
         if not ok:
             raise EdgeError(f"{path}: a picture of {picture.shape[1]} x {picture.shape[0]} cannot be encoded")
         write_atomic(path, data.tobytes(), durable=False)

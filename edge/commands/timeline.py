@@ -50,15 +50,26 @@ class Phases(Stretch):
 
 @dataclass(slots=True)
 class Row:
-    """One rule: its phases, when candidates were refused, and for each reason the last words and in how many frames."""
+    """One rule: its phases, when candidates were refused, the last words of each reason, and what it remembers."""
 
     rule: Rule
     phases: list[Phases] = field(default_factory=list)
     refused: list[Stretch] = field(default_factory=list)
     words: dict[Reason, Refusal] = field(default_factory=dict)
-    counts: Mapping[Reason, int] = field(default_factory=dict)
-    explanation: Explanation | None = None
+    memory: Memory | None = None
     fired: int = 0
+
+    @property
+    def counts(self) -> Mapping[Reason, int]:
+        """In how many frames each reason was met."""
+        return {} if self.memory is None else self.memory.counts
+
+    @property
+    def explanation(self) -> Explanation | None:
+        """How the rule stands after the last frame; None before the first."""
+        if self.memory is None or self.memory.looked_at is None:
+            return None
+        return explain(self.memory, self.memory.looked_at)
 
 
 @dataclass(slots=True)
@@ -156,8 +167,7 @@ def _note(row: Row, memory: Memory, since: float, at: float) -> None:
             row.refused[-1].end = at
         else:
             row.refused.append(Stretch(at, at))
-    row.counts = memory.counts
-    row.explanation = explain(memory, at)
+    row.memory = memory
 
 
 def _phase(memory: Memory) -> Phase | None:

@@ -86,10 +86,13 @@ def _draw_line(brush: Brush, view: _View, line: Line) -> None:
     brush.dot(start, 7, LINE)
     dx, dy = end[0] - start[0], end[1] - start[1]
     length = max(1.0, float(np.hypot(dx, dy)))
+    right = (-dy / length, dx / length)  # y points down
     middle = ((start[0] + end[0]) // 2, (start[1] + end[1]) // 2)
-    tip = (round(middle[0] - ARROW * dy / length), round(middle[1] + ARROW * dx / length))
+    tip = (round(middle[0] + ARROW * right[0]), round(middle[1] + ARROW * right[1]))
     brush.arrow(middle, tip, LINE)
-    brush.words((tip[0] + 14, tip[1] + 6), "to_right", LINE, 0.6, framed=True)
+    brush.words(
+        (round(tip[0] + 62 * right[0]) - 45, round(tip[1] + 22 * right[1]) + 7), "to_right", LINE, 0.6, framed=True
+    )
     brush.words((start[0] + 16, start[1] - 14), line.name, LINE, framed=True)
 
 

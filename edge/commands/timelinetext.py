@@ -51,9 +51,10 @@ def alert_fields(entry: Entry) -> dict[str, Any]:
 
 def explanation_fields(row: Row, class_names: frozenset[str]) -> dict[str, Any]:
     """How a rule stands at the end, as JSON has it."""
-    if row.explanation is None:
+    explanation = row.explanation
+    if explanation is None:
         return {"type": "explanation", "name": row.rule.name, "alerts": 0}
-    fields = {"type": "explanation", **dataclasses.asdict(row.explanation), "alerts": row.fired}
+    fields = {"type": "explanation", **dataclasses.asdict(explanation), "alerts": row.fired}
     for candidate in fields["candidates"]:
         candidate |= {key: round(candidate[key], 3) for key in ("lasted_s", "age_s")}
     return {**fields, "cooldown_s": round(fields["cooldown_s"], 3), "next": _next(row, class_names)}

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +16,11 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.support import shared_assets
+from edge.commands.brush import plain
+from edge.configure import load_config
+from edge.rules.checks import check_rules
+from edge.rules.engine import RuleEngine
+from tests.support import ROOT, shared_assets
 
 COCO = """
 [[alerts.zones]]
@@ -67,6 +75,9 @@ name = "somebody"
 level = "low"
 any = ["person"]
 """
+
+
+SETTINGS = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "rules.md").read_text(), re.DOTALL)
 
 
 def trial(*options: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -224,6 +235,7 @@ def test_what_is_under_a_privacy_mask_is_in_no_picture(tmp_path: Path) -> None:
         (["scene", "--picture", "x.txt"], 2, "name a file that ends in .png"),
         (["scene", "--picture", "none/x.png"], 1, "there is no folder none"),
         (["scene", "--max-frames", "0"], 2, "expected a whole number"),
+        (["scene", "--start", "-1"], 2, "expected a number of seconds, 0 or more"),
         ([], 2, "VIDEO"),
     ],
 )
@@ -239,3 +251,45 @@ def test_bad_input_is_one_clear_line(options: list[str], code: int, words: str, 
     assert done.stdout == ""
     assert words in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("text", SETTINGS)
+def test_the_settings_of_the_page_about_rules(text: str, tmp_path: Path) -> None:
+    settings = load_config(config(tmp_path, text))
+    check_rules(settings.alerts.rules)
+    RuleEngine(settings.alerts, camera_id="main")
+
+
+def test_the_page_about_rules_shows_what_was_tried(tmp_path: Path) -> None:
+    assert COCO.strip() in map(str.strip, SETTINGS)
+    assert BOTTLES.strip() in map(str.strip, SETTINGS)
+    alerts, _ = told("scene", "-c", config(tmp_path, SETTINGS[0]))
+    assert fired(alerts, "armed person") == pytest.approx((4.7, 24.8), abs=0.7)
+    assert fired(alerts, "waits at the till") == pytest.approx((6.1,), abs=0.7)
+    assert fired(alerts, "comes in") == pytest.approx((9.5, 25.3, 30.9), abs=0.7)
+
+
+def test_on_a_terminal_it_says_how_far_it_is() -> None:
+    terminal, inner = pty.openpty()
+    command = [sys.executable, "-m", "edge", "rules", "try", "scene", "--end", "9"]
+    shown = b""
+    with subprocess.Popen(command, stdout=inner, stderr=subprocess.PIPE) as process:
+        os.close(inner)
+        with contextlib.suppress(OSError):  # Linux ends a terminal whose other end is closed so
+            while piece := os.read(terminal, 65536):
+                shown += piece
+    os.close(terminal)
+    assert process.returncode == 0
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    assert re.search(r"00:0\d\.\d  \d+ frames, \d+ a second", text)
+    assert "armed person: 1 alert" in text
+
+
+def test_names_in_other_letters_are_drawn(tmp_path: Path) -> None:
+    zone = '[[alerts.zones]]\nname = "Stra\u00dfe \u5e97"\npoints = [[0, 0.5], [1, 0.5], [1, 1], [0, 1]]\n'
+    rule = PERSON_RULE.replace("somebody", "T\u00fcr, wer l\u00e4nger bleibt als eine halbe Stunde")
+    picture = tmp_path / "b ild.jpg"
+    done = trial("scene", "-c", config(tmp_path, zone + rule), "--max-frames", "3", "--picture", picture)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert cv2.imread(str(picture)) is not None
+    assert plain("Stra\u00dfe, T\u00fcr \u5e97") == "Strasse, Tur ?"
