@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FactoryName: TypeAlias = Literal["auto", "lgpio", "gpiod", "simulated", "none"]
 BOARD_MODEL = Path("/proc/device-tree/model")
+MEMORY = "/dev/shm"  # noqa: S108 - has room when the disk is full or read-only; a folder of our own is made in it
 SIMULATED_BOARD = "a02082"  # gpiozero's revision code of a Raspberry Pi 3B: it has the 40-pin header of all later ones
 
 
@@ -127,7 +128,8 @@ def _import_lgpio() -> None:
         return
     here, wanted = os.getcwd(), os.environ.get("LG_WD")
     try:
-        with tempfile.TemporaryDirectory(prefix="preact-edge-lgpio-") as folder:
+        memory = MEMORY if os.access(MEMORY, os.W_OK) else None
+        with tempfile.TemporaryDirectory(prefix="preact-edge-lgpio-", dir=memory) as folder:
             os.environ["LG_WD"] = folder
             try:
                 import lgpio

@@ -117,6 +117,13 @@ def test_importing_lgpio_leaves_no_trace(tmp_path: Path, variable: dict[str, str
     assert {path.name for path in tmp_path.iterdir()} <= {"lgpio.py", "__pycache__"}
 
 
+def test_lgpio_needs_no_room_on_the_disk(tmp_path: Path) -> None:
+    (tmp_path / "lgpio.py").write_text(LGPIO)
+    done = run(f"import tempfile\ntempfile.tempdir = '{tmp_path}/no room'\n{OPEN}", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "cannot start" not in done.stdout
+
+
 @pytest.mark.parametrize("source", ["raise ImportError('no lgpio')", ""])
 def test_a_missing_or_empty_lgpio_says_what_to_install(tmp_path: Path, source: str) -> None:
     (tmp_path / "lgpio.py").write_text(source)
