@@ -105,7 +105,7 @@ class EvidenceRecorder:
 
         Raises EdgeError where there is none (yet).
         """
-        jpeg = self._find(reference, "jpg", self._choice.expects(reference))
+        jpeg, _ = self._find(reference, "jpg", self._choice.expects(reference))
         return jpeg, comment_of(jpeg)
 
     def has_clip(self, reference: str) -> bool:
@@ -114,19 +114,21 @@ class EvidenceRecorder:
 
     def clip_part(self, reference: str, offset: int, most: int) -> ClipPart:
         """At most ``most`` bytes of an event's clip, from ``offset`` on; raises EdgeError where there is none (yet)."""
-        clip = self._find(reference, "avi", self._clips.expects(reference))
-        if offset > len(clip):
-            raise EdgeError(f"the clip of {reference} has {len(clip)} bytes, and offset is {offset}")
-        data = clip[offset : offset + most]
-        last = offset + len(data) == len(clip)
-        return ClipPart(data, offset, len(clip), digest(clip) if last else "")
+        expected = self._clips.expects(reference)
+        data, size = self._find(reference, "avi", expected, offset, most)
+        if offset > size:
+            raise EdgeError(f"the clip of {reference} has {size} bytes, and offset is {offset}")
+        if offset + len(data) < size:
+            return ClipPart(data, offset, size)
+        whole, _ = self._find(reference, "avi", expected)
+        return ClipPart(data, offset, size, digest(whole))
 
-    def _find(self, reference: str, kind: Kind, expected: bool) -> bytes:
-        content = self._store.read(reference, kind) if is_reference(reference) else None
+    def _find(self, reference: str, kind: Kind, expected: bool, offset: int = 0, most: int = -1) -> tuple[bytes, int]:
+        content = self._store.read(reference, kind, offset, most) if is_reference(reference) else None
         what = {"jpg": "picture", "avi": "clip"}[kind]
         if content is not None:
             return content
-        if expected:
+        if expected or not self._store.scanned:
             raise EdgeError(f"the {what} of {reference} is not there yet; ask again in a few seconds")
         raise EdgeError(f"there is no {what} of {reference}: none was made, or it is gone: too old, or too many")
 

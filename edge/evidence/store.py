@@ -80,7 +80,7 @@ class EvidenceStore:
         self._now = now
         self._monotonic = monotonic
         self._reserve = reserve
-        self._scanned = False
+        self.scanned = False  # whether it is known what earlier runs left
         # Guards _events and _waiting.
         self._lock = threading.Lock()
         self._events: dict[str, Event] = {}  # by their uid, the oldest first
@@ -122,16 +122,21 @@ class EvidenceStore:
         with self._lock:
             return (uid, kind) in self._waiting or (uid in self._events and kind in self._events[uid].sizes)
 
-    def read(self, uid: str, kind: Kind) -> bytes | None:
-        """All of it; None where there is none. Raises StateError where it cannot be read."""
+    def read(self, uid: str, kind: Kind, offset: int = 0, most: int = -1) -> tuple[bytes, int] | None:
+        """What begins at byte ``offset``, at most ``most`` bytes where that is not negative, and the size of the whole.
+
+        None where there is no such file. Raises StateError where it cannot be read.
+        """
         with self._lock:
             waiting, event = self._waiting.get((uid, kind)), self._events.get(uid)
         if waiting is not None:
-            return waiting
+            return waiting[offset : None if most < 0 else offset + most], len(waiting)
         if event is None or kind not in event.sizes:
             return None
-        with self._translated(), contextlib.suppress(FileNotFoundError):  # removed meanwhile
-            return (self.folder / event.name(kind)).read_bytes()
+        path, removed = self.folder / event.name(kind), contextlib.suppress(FileNotFoundError)
+        with self._translated(), removed, path.open("rb") as file:
+            file.seek(offset)
+            return file.read(most), os.fstat(file.fileno()).st_size
         return None
 
     @property
@@ -140,7 +145,9 @@ class EvidenceStore:
         with self._lock:
             return sum(sum(event.sizes.values()) for event in self._events.values())
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """How many events there are files of."""
         with self._lock:
             return len(self._events)
 
@@ -150,10 +157,10 @@ class EvidenceStore:
 
     def _scan(self) -> None:
         """Once: find what earlier runs left, and remove what they left half done."""
-        if self._scanned or not self.folder.exists():
+        if self.scanned:
             return
         found: list[tuple[Event, Kind, int]] = []
-        for entry in os.scandir(self.folder):
+        for entry in os.scandir(self.folder) if self.folder.exists() else ():
             if entry.name.startswith(".") and entry.name.endswith(".part"):
                 os.unlink(entry.path)
             elif (match := _NAME.fullmatch(entry.name)) and entry.is_file(follow_symlinks=False):
@@ -168,7 +175,7 @@ class EvidenceStore:
                 (self.folder / event.name(kind)).unlink()
         with self._lock:
             self._events = events
-        self._scanned = True
+        self.scanned = True
         self._retain()
 
     def _write(self, uid: str, kind: Kind, content: bytes) -> None:
@@ -195,7 +202,6 @@ class EvidenceStore:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with self._lock:
                 self._events.clear()  # what was in it is gone with it
-        self._scanned = True
 
     def _replace(self, name: str, content: bytes, dated: float) -> None:
         part = self.folder / f".{name}.part"
@@ -236,7 +242,7 @@ class EvidenceStore:
     def _retain(self, but: str = "") -> None:
         """Remove the oldest beyond what the settings allow, never the event ``but``."""
         settings, now = self._settings, self._now()
-        count, total = len(self), self.size
+        count, total = self.count, self.size
         for event in list(self._events.values()):
             beyond = count > settings.max_count or total > settings.max_mb * 1_000_000
             if event.uid != but and (beyond or self._is_old(event, now)):

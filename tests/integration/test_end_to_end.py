@@ -146,7 +146,7 @@ def test_a_start_that_fails_leaves_nothing_open(tmp_path: Path, override: str) -
 
 
 def threads_of_the_program() -> list[str]:
-    names = {"capture", "inference", "evidence", "stream", "buzzer"}
+    names = {"capture", "inference", "evidence", "keeper", "stream", "buzzer"}
     return [thread.name for thread in threading.enumerate() if thread.name in names]
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -33,6 +35,11 @@ from tests.evidences import (
     recording,
     store,
 )
+from tests.outboxes import Told as AlertsTold
+from tests.outboxes import alert as stored_alert
+from tests.outboxes import everything
+from tests.outboxes import running as outbox_running
+from tests.outboxes import store as store_alerts
 from tests.support import ROOT, wait_until
 
 LARGE = Box(170, 20, 300, 160)
@@ -286,8 +293,20 @@ def test_pictures_leave_room_for_alerts(tmp_path: Path) -> None:
     kept.put("a", "jpg", b"picture")
     with pytest.raises(EdgeError, match="the disk is full; make room on it"):
         kept.flush()
-    assert kept.read("a", "jpg") == b"picture", "in memory it is there"
+    assert kept.read("a", "jpg") == (b"picture", 7), "in memory it is there"
     assert RESERVE_BYTES >= 16_000_000
+
+
+def test_alerts_that_were_stored_before_there_were_pictures_are_read(tmp_path: Path) -> None:
+    """As an older program wrote them."""
+    told = AlertsTold()
+    with outbox_running(tmp_path, told) as outbox:
+        store_alerts(outbox, told, [stored_alert(1), stored_alert(2, snapshot="event-2")])
+    with contextlib.closing(sqlite3.connect(tmp_path / "outbox.db")) as database, database:
+        changed = database.execute("UPDATE alerts SET body = json_remove(body, '$.snapshot') WHERE seq = 1").rowcount
+        assert changed == 1
+    with outbox_running(tmp_path) as outbox:
+        assert [each.alert.snapshot for each in everything(outbox)] == ["", "event-2"]
 
 
 def test_the_frame_itself_is_not_changed(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge.errors import StateError
-from edge.evidence.store import WAITING_BYTES, EvidenceStore, is_reference
+from edge.evidence.store import WAITING_BYTES, EvidenceStore, Kind, is_reference
 from tests.evidences import DAY, NOON, Clock, names, store
 
 
@@ -19,21 +19,39 @@ def keep(kept: EvidenceStore, *uids: str, size: int = 1000) -> None:
         kept.flush()
 
 
+def content(kept: EvidenceStore, uid: str, kind: Kind) -> bytes:
+    found = kept.read(uid, kind)
+    assert found is not None
+    assert found[1] == len(found[0])
+    return found[0]
+
+
 def test_what_is_put_is_there_at_once_and_a_file_after_flush(tmp_path: Path) -> None:
     folder = tmp_path / "a folder"
     kept = store(folder)
     kept.put("event-1", "jpg", b"picture")
-    assert kept.read("event-1", "jpg") == b"picture"
+    assert content(kept, "event-1", "jpg") == b"picture"
     assert kept.holds("event-1")
     assert not folder.exists()
     kept.flush()
     kept.put("event-1", "avi", b"film")
     kept.flush()
     assert names(folder) == ["00000001-event-1.avi", "00000001-event-1.jpg"]
-    assert (kept.read("event-1", "jpg"), kept.read("event-1", "avi")) == (b"picture", b"film")
-    assert (len(kept), kept.size) == (1, 11)
+    assert (content(kept, "event-1", "jpg"), content(kept, "event-1", "avi")) == (b"picture", b"film")
+    assert (kept.count, kept.size) == (1, 11)
     assert kept.read("event-2", "jpg") is None
     assert not kept.holds("event-2")
+
+
+@pytest.mark.parametrize("flushed", [False, True])
+def test_a_part_is_given_with_the_size_of_the_whole(tmp_path: Path, flushed: bool) -> None:
+    kept = store(tmp_path)
+    kept.put("a", "avi", b"0123456789")
+    if flushed:
+        kept.flush()
+    assert kept.read("a", "avi", 0, 4) == (b"0123", 10)
+    assert kept.read("a", "avi", 8, 4) == (b"89", 10)
+    assert kept.read("a", "avi", 10, 4) == kept.read("a", "avi", 11, 4) == (b"", 10)
 
 
 def test_only_the_owner_can_read(tmp_path: Path) -> None:
@@ -53,7 +71,7 @@ def test_a_better_one_takes_the_place_of_the_first(tmp_path: Path) -> None:
     kept.put("a", "jpg", b"better")
     kept.flush()
     assert names(tmp_path) == ["00000001-a.jpg", "00000002-b.jpg"]
-    assert kept.read("a", "jpg") == b"better"
+    assert content(kept, "a", "jpg") == b"better"
     assert kept.size == 1006
 
 
@@ -66,8 +84,8 @@ def test_after_a_restart_all_is_found_and_numbers_go_on(tmp_path: Path) -> None:
     (tmp_path / "holiday.jpg").write_bytes(b"somebody's")
     again = store(tmp_path)
     again.tidy()
-    assert (len(again), again.size) == (2, 2004)
-    assert again.read("b", "avi") == b"film"
+    assert (again.count, again.size) == (2, 2004)
+    assert content(again, "b", "avi") == b"film"
     keep(again, "c")
     assert names(tmp_path) == ["00000001-a.jpg", "00000002-b.avi", "00000002-b.jpg", "00000003-c.jpg", "holiday.jpg"]
 
@@ -172,7 +190,7 @@ def test_links_and_folders_are_none_of_its_files(tmp_path: Path) -> None:
     (folder / "00000002-b.jpg").mkdir()
     kept = store(folder)
     kept.tidy()
-    assert (len(kept), kept.read("a", "jpg"), kept.read("b", "jpg")) == (0, None, None)
+    assert (kept.count, kept.read("a", "jpg"), kept.read("b", "jpg")) == (0, None, None)
 
 
 def test_a_link_under_the_temporary_name_is_not_followed(tmp_path: Path) -> None:
@@ -203,7 +221,7 @@ def test_a_folder_that_somebody_removed_is_made_again(tmp_path: Path) -> None:
     (tmp_path / "evidence").rmdir()
     keep(kept, "b")
     assert not kept.holds("a")
-    assert kept.read("b", "jpg") == b"b".ljust(1000, b".")
+    assert content(kept, "b", "jpg") == b"b".ljust(1000, b".")
 
 
 def test_one_event_in_two_places_is_found_once(tmp_path: Path) -> None:
@@ -211,7 +229,7 @@ def test_one_event_in_two_places_is_found_once(tmp_path: Path) -> None:
     (tmp_path / "00000007-a.jpg").write_bytes(b"second")
     kept = store(tmp_path)
     kept.tidy()
-    assert kept.read("a", "jpg") == b"first"
+    assert content(kept, "a", "jpg") == b"first"
     assert names(tmp_path) == ["00000001-a.jpg"]
 
 
@@ -226,4 +244,4 @@ def test_what_waits_for_the_disk_is_bounded(tmp_path: Path) -> None:
     assert [kept.holds(f"event-{number}", "avi") for number in range(5)] == [False, False, True, True, True]
     (tmp_path / "no").unlink()
     kept.flush()
-    assert len(kept) == 3
+    assert kept.count == 3
