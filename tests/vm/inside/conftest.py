@@ -11,7 +11,7 @@ from gpiozero.pins import Factory
 from edge.gpio.gpiod_pins import GpiodFactory
 from tests.vm.inside.simulated import SimulatedChip
 
-if "PREACT_EDGE_GPIO_CHIP" not in os.environ:
+if "GPIO_SIM_CHIP" not in os.environ:
     collect_ignore_glob = ["test_*"]
 
 

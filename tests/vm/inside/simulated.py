@@ -38,8 +38,8 @@ class SimulatedChip:
 
     @classmethod
     def from_environment(cls) -> SimulatedChip:
-        label = os.environ["PREACT_EDGE_GPIO_CHIP"]
-        named = (entry.split(":") for entry in os.environ["PREACT_EDGE_GPIO_LINES"].split())
+        label = os.environ["GPIO_SIM_CHIP"]
+        named = (entry.split(":") for entry in os.environ["GPIO_SIM_LINES"].split())
         path = next(path for path in sorted(Path("/dev").glob("gpiochip*")) if label_of(path) == label)
         (lines,) = Path("/sys/devices/platform").glob(f"gpio-sim.*/{path.name}")
         return cls(label, {int(offset): name for offset, name in named}, path, lines)
