@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from edge.rules.places import crossing, far_from
 FLICKER_S = 1.0  # an object whose box is out of its zone no longer than this has not left
 CROSSED_S = 2.0  # who went over a line so long ago, and is sure only now, did it all the same
 LINE_MARGIN = 0.01  # fraction of the picture: who is nearer to a line than this is on neither side of it
+SURE_HITS = 3  # frames that matched, at most, before an object takes over the event of a lost one: noise does not
 PAUSE_REACH = 0.2  # of the picture: so far may an object have moved while there were no frames
 NEVER = float("-inf")
 
@@ -55,11 +57,10 @@ class _Object:
 
 
 class _Orphan(NamedTuple):
-    """An event whose object is gone; a new object within ``reach`` of ``place`` is the same."""
+    """An event whose object is gone; a new one with its centre in ``place`` is the same."""
 
     event: Event
-    place: Point
-    reach: float
+    place: Box
 
 
 class ObjectWatch:
@@ -101,7 +102,9 @@ class ObjectWatch:
         return max(0.0, self._quiet_until - monotonic)
 
     def adopt(self, event: Event, place: Point) -> bool:
-        self._orphans.append(_Orphan(event, place, PAUSE_REACH))
+        x, y = place
+        around = Box(x - PAUSE_REACH, y - PAUSE_REACH, x + PAUSE_REACH, y + PAUSE_REACH)
+        self._orphans.append(_Orphan(event, around))
         return True
 
     def pause(self, monotonic: float) -> None:
@@ -144,7 +147,7 @@ class ObjectWatch:
         if leader.refusal is None or leader.refusal.reason != "score":  # where a doubtful box is tells nothing
             self._note_place(known, leader, now)
             self._note_side(known, now)
-        if matches and known.event is None and self._orphans:
+        if matches and known.event is None and self._orphans and known.hold.hits >= min(self.rule.hold_hits, SURE_HITS):
             self._find_again(known, leader, track_id)
         if known.event is not None:
             if matches and self.rule.when != "crossed":
@@ -206,11 +209,11 @@ class ObjectWatch:
         near = [
             orphan
             for orphan in self._orphans
-            if known.began_at >= orphan.event.matched_at and _away(orphan, known.place) <= orphan.reach
+            if known.began_at >= orphan.event.matched_at and _is_in(orphan.place, known.place.centre)
         ]
         if not near or self.rule.when == "crossed":
             return
-        orphan = min(near, key=lambda orphan: _away(orphan, known.place))
+        orphan = min(near, key=lambda orphan: math.dist(orphan.place.centre, known.place.centre))
         self._orphans.remove(orphan)
         known.event = replace(orphan.event, match=self.condition.match_of([leader]), track_id=track_id)
         known.inside_since, known.from_outside = orphan.event.began_at, False
@@ -226,8 +229,7 @@ class ObjectWatch:
             if known.seen_at != now and track_id not in moment.alive:
                 del self._objects[track_id]
                 if known.event is not None:
-                    reach = max(known.place.width, known.place.height) / 2
-                    self._orphans.append(_Orphan(known.event, known.place.centre, reach))
+                    self._orphans.append(_Orphan(known.event, known.place))
         for orphan in [orphan for orphan in self._orphans if is_over(self.rule, orphan.event, now)]:
             self._orphans.remove(orphan)
             self._quiet_until = now + self.rule.quiet_s
@@ -238,6 +240,5 @@ class ObjectWatch:
         self._quiet_until = now + self.rule.quiet_s
 
 
-def _away(orphan: _Orphan, place: Box) -> float:
-    x, y = place.centre
-    return max(abs(orphan.place[0] - x), abs(orphan.place[1] - y))
+def _is_in(place: Box, point: Point) -> bool:
+    return place.xmin <= point[0] <= place.xmax and place.ymin <= point[1] <= place.ymax

@@ -31,6 +31,7 @@ APART_FRAMES = 3  # in a row, after which a double is an object of its own
 VELOCITY_S = 0.3  # time constant of the velocity: the boxes of a detector tremble
 FIRST_GAP_S = 0.01  # frames closer than this tell nothing about velocity
 COAST_S = 1.0  # an object that is not seen goes on so long, and then stays where it is expected
+NEW_S = 0.5  # a new object is not remembered longer than it was there, but for so long
 MOST_LOST = 256  # objects that are not seen are remembered, those seen last
 
 Boxes = NDArray[np.float64]  # shape (n, 4): xmin, ymin, xmax, ymax
@@ -91,8 +92,8 @@ class Tracker:
     """Gives each detection the number of its object.
 
     Detections of ``score_threshold`` and more are sure. An object that was not seen for ``max_lost_s`` seconds is
-    over; its number is never given again. Both may be changed between two frames. Objects of different classes are
-    never the same. The order of a frame's detections plays no part where their scores differ.
+    over, a new one sooner; its number is never given again. Both may be changed between two frames. Objects of
+    different classes are never the same. The order of a frame's detections plays no part where their scores differ.
 
     Synchronization: none; it belongs to the thread that looks at the frames.
     """
@@ -116,7 +117,7 @@ class Tracker:
 
     def update(self, detections: Sequence[Detection], monotonic: float) -> tuple[Track | None, ...]:
         """The object of each detection of a frame at this time; None where it is none, or a double."""
-        self._objects = [each for each in self._objects if monotonic - each.seen_at <= self.max_lost_s]
+        self._objects = [each for each in self._objects if monotonic - each.seen_at <= self._patience(each)]
         for each in self._objects:
             each.go_on(self._at, monotonic)
         self._at = monotonic
@@ -127,6 +128,10 @@ class Tracker:
                 found[index] = self._begin(detections[index])
         self._objects = _kept(self._objects, monotonic)
         return tuple(None if each is None or each.original else each.track(monotonic) for each in found)
+
+    def _patience(self, known: _Object) -> float:
+        """How long it is remembered while it is not seen: what was seen once is mostly noise, and in others' way."""
+        return min(self.max_lost_s, max(NEW_S, known.seen_at - known.began_at))
 
     def _associate(self, detections: Sequence[Detection], found: list[_Object | None]) -> None:
         """Fill in the object of each detection that is a known one's."""
