@@ -115,7 +115,8 @@ class EvidenceStore:
                 if not event.dated:
                     event.dated = now - (0.0 if event.born is None else self._monotonic() - event.born)
                     for kind in event.sizes:
-                        os.utime(self.folder / event.name(kind), (event.dated, event.dated))
+                        with contextlib.suppress(FileNotFoundError):  # somebody removed it
+                            os.utime(self.folder / event.name(kind), (event.dated, event.dated))
             self._retain()
 
     def holds(self, uid: str, kind: Kind = "jpg") -> bool:

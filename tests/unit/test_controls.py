@@ -224,6 +224,11 @@ def test_every_command_refuses_arguments_that_it_does_not_know(device: Device) -
     [
         ("snapshot", {"quality": 5}, "quality: expected int >= 10"),
         ("snapshot", {"annotated": "yes"}, "annotated: expected bool | null, got str"),
+        ("snapshot", {"clip": True}, "clip needs alert"),
+        ("snapshot", {"alert": "a", "offset": 5}, "offset needs clip"),
+        ("snapshot", {"alert": "a", "clip": True, "offset": -1}, "offset: expected int >= 0"),
+        ("snapshot", {"alert": "a" * 65}, "alert: expected str of length <= 64"),
+        ("snapshot", {"alert": "a", "quality": 50}, "annotated, quality and max_width are for a picture of now"),
         ("get_alerts", {"limit": 501}, "limit: expected int <= 500"),
         ("get_alerts", {"after": -1}, "after: expected int >= 0"),
         ("buzzer", {}, "give exactly one of on (a level), off (true), acknowledge (true), silence_s and test (true)"),
@@ -350,6 +355,19 @@ def test_a_snapshot_is_a_picture_as_asked(device: Device) -> None:
     assert answer["frame_id"] >= 1
     whole = device.do("snapshot")
     assert (whole["width"], whole["quality"], whole["annotated"]) == (320, 80, True)
+
+
+def test_a_picture_of_an_alert_is_the_kept_one(device: Device) -> None:
+    device.eye.seen = (KNIFE, PERSON)
+    wait_until(lambda: device.tally.figures().last_alerts)
+    reference = device.tally.figures().last_alerts[-1].event_uid
+    wait_until(lambda: device.evidence._store.holds(reference))
+    answer = device.do("snapshot", alert=reference)
+    jpeg = base64.b64decode(answer["jpeg"])
+    assert (answer["alert"], answer["size"], answer["clip"]) == (reference, len(jpeg), False)
+    assert (answer["width"], answer["height"], answer["format"]) == (320, 180, "jpeg")
+    assert device.refused("snapshot", alert=reference, clip=True).startswith(f"there is no clip of {reference}")
+    assert device.refused("snapshot", alert="../a").startswith("there is no picture of ../a")
 
 
 def test_a_snapshot_always_fits_into_a_message(build: Build) -> None:

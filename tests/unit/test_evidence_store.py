@@ -158,14 +158,16 @@ def test_a_clock_that_cannot_be_believed_removes_nothing(tmp_path: Path) -> None
 
 def test_what_was_not_dated_is_dated_when_the_clock_is_right(tmp_path: Path) -> None:
     keep(store(tmp_path, now=lambda: 0.0), "a")
+    keep(store(tmp_path, now=lambda: 0.0), "removed")
     clock, wall = Clock(), Clock(0.0)
     kept = store(tmp_path, now=wall, monotonic=clock, max_age_days=10)
     keep(kept, "b")
     clock.now += 100
     wall.now = NOON
+    (tmp_path / "00000002-removed.jpg").unlink()
     kept.tidy()
     assert (tmp_path / "00000001-a.jpg").stat().st_mtime == NOON
-    assert (tmp_path / "00000002-b.jpg").stat().st_mtime == NOON - 100
+    assert (tmp_path / "00000003-b.jpg").stat().st_mtime == NOON - 100
     later = store(tmp_path, now=lambda: NOON + 10 * DAY - 50, max_age_days=10)
     later.tidy()
     assert names(tmp_path) == ["00000001-a.jpg"]
