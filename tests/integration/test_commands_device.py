@@ -192,6 +192,7 @@ def test_the_buzzer_does_what_it_is_told(fleet: FleetFiles, tmp_path: Path) -> N
         assert ids.do("buzzer", silence_s=0)["silenced_s"] == 0
         assert ids.do("buzzer", test=True)["sounding"] is True
         assert ids.do("buzzer", off=True)["sounding"] is False
+        assert ids.do("buzzer", acknowledge=True) == {"sounding": False, "level": None, "silenced_s": 0}
         wait_until(lambda: app.buzzer and not app.buzzer.state.sounding)
         assert ids.refused("buzzer", on="critical", off=True)[0] == "bad_args"
         assert ids.refused("buzzer")[0] == "bad_args"
