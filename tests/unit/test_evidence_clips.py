@@ -75,6 +75,32 @@ def test_the_jpegs_of_a_clip_are_those_of_the_ring() -> None:
     assert int.from_bytes(whole[4:8], "little") == len(whole) - 8
 
 
+def chunks_of(content: bytes) -> list[tuple[bytes, bytes]]:
+    """As any reader of RIFF walks over them: each begins at an even byte."""
+    found, at = [], 0
+    while at < len(content):
+        size = int.from_bytes(content[at + 4 : at + 8], "little")
+        found.append((content[at : at + 4], content[at + 8 : at + 8 + size]))
+        at += 8 + size + size % 2
+    assert at == len(content)
+    return found
+
+
+def test_every_jpeg_is_found_by_a_walk_and_by_the_index_whatever_its_length() -> None:
+    jpegs = [encode_jpeg(picture(32, 18, shade=number), 50) + b"\0" * number for number in range(4)]
+    assert {len(jpeg) % 2 for jpeg in jpegs} == {0, 1}
+    ((kind, whole),) = chunks_of(avi([Picture(n / 5, (32, 18), jpeg) for n, jpeg in enumerate(jpegs)]))
+    assert (kind, whole[:4]) == (b"RIFF", b"AVI ")
+    chunks = chunks_of(whole[4:])
+    assert [kind for kind, _ in chunks] == [b"LIST", b"LIST", b"idx1"]
+    film, index = chunks[1][1], chunks[2][1]
+    assert chunks_of(film[4:]) == [(b"00dc", jpeg) for jpeg in jpegs]
+    for number, jpeg in enumerate(jpegs):
+        entry = index[number * 16 : number * 16 + 16]
+        at, size = (int.from_bytes(entry[place : place + 4], "little") for place in (8, 12))
+        assert (film[at : at + 4], film[at + 8 : at + 8 + size]) == (b"00dc", jpeg)
+
+
 def test_no_more_frames_are_taken_than_clip_fps() -> None:
     clips = Clips(Evidence(clip=True, clip_fps=5), Masks())
     taken = 0
