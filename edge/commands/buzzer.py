@@ -112,7 +112,7 @@ def _factory(gpio: Gpio) -> Factory:
 
 def _runs(config: Config, error: PinError) -> bool:
     """Whether the pin is not to be had since the program runs: it holds the lock of its outbox as long as it does."""
-    if "held by 'preact-edge'" in str(error):  # gpiod knows who holds a line
+    if "held by preact-edge)" in str(error):  # gpiod knows who holds a line
         return True
     from edge.outbox.files import LOCK
 
