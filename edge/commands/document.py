@@ -52,6 +52,64 @@ all = ["person"]
 ```
 
 This page is made from the program's own settings (`python -m edge.commands.document`); a test keeps it so.
+
+## Rules
+
+A rule says what is worth an alert. What it finds is an event: it begins with one alert, `escalate` may tell a higher
+level of it, and it is resolved when nothing of it was seen for `resolve_after_s`. What stays is not told again. Each
+key is explained below; a shop whose door is watched by night may begin with this:
+
+```toml
+[alerts]
+time_zone = "Europe/Berlin"
+
+[[alerts.schedules]]
+name = "closed"
+times = ["mon-fri 20:00-07:00", "sat,sun 00:00-24:00"]
+
+[[alerts.zones]]                       # the floor before the door; feet in it count
+name = "door"
+points = [[0.35, 0.55], [0.65, 0.55], [0.75, 1.0], [0.25, 1.0]]
+
+[[alerts.zones]]                       # people on a poster are none
+name = "poster"
+points = [[0.8, 0.1], [0.95, 0.1], [0.95, 0.5], [0.8, 0.5]]
+kind = "exclude"
+anchor = "center"
+
+[[alerts.lines]]                       # walked from left to right: who comes towards the camera goes to_right
+name = "threshold"
+start = [0.1, 0.6]
+end = [0.9, 0.6]
+
+[[alerts.rules]]                       # waits at the door when the shop is closed, and does not go away
+name = "at the door"
+level = "low"
+any = ["person"]
+when = "dwelt"
+dwell_s = 10
+zones = ["door"]
+schedule = "closed"
+escalate = [{ after_s = 30, level = "medium" }, { after_s = 120, level = "high" }]
+
+[[alerts.rules]]                       # comes in when the shop is closed
+name = "comes in"
+level = "high"
+any = ["person"]
+when = "crossed"
+line = "threshold"
+direction = "to_right"
+schedule = "closed"
+
+[[alerts.rules]]                       # a weapon no further from a person than half of that person's height, always
+name = "armed person"
+level = "critical"
+any = ["knife", "gun"]
+all = ["person"]
+near = 0.5
+```
+
+`preact-edge explain`, and the command `explain`, say what the rules looked at and why it led to no alert.
 """
 
 
