@@ -175,18 +175,17 @@ class EvidenceRecorder:
             self._flush()
 
     def _keep_house(self, now: float) -> None:
-        if "disk" in self._troubles and now >= self._retry_at:
-            self._flush()
-        if now >= self._tidy_at:
-            self._tidy_at = now + TIDY_S
-            self._attempt(self._store.tidy)
+        due = now >= self._tidy_at
+        if due or ("disk" in self._troubles and now >= self._retry_at):
+            self._tidy_at = now + TIDY_S if due else self._tidy_at
+            self._flush(tidy=due)
 
-    def _flush(self) -> None:
-        self._attempt(self._store.flush)
-
-    def _attempt(self, work: Callable[[], None]) -> None:
+    def _flush(self, *, tidy: bool = False) -> None:
+        """Write what waits; the disk is well when that works, and not yet when it can be tidied only."""
         try:
-            work()
+            if tidy:
+                self._store.tidy()
+            self._store.flush()
         except StateError as error:
             self._retry_at = self._clock() + RETRY_S
             self._tell("disk", str(error))

@@ -10,11 +10,15 @@ from typing import Any
 
 import pytest
 
+from edge.app import App
+from edge.catalog import Catalog
+from edge.configure import load_config
 from edge.errors import StateError
 from edge.evidence import recorder
 from tests.evidences import Told, decode, fires, look, names, picture, recording, store
 from tests.integration.test_outbox_disk import UNSHARE, fill, mount
 from tests.support import ROOT, wait_until
+from tests.talking import PlainClient
 
 
 def small_disk(folder: Path) -> Path:
@@ -41,7 +45,7 @@ def full_of_other_things(folder: Path) -> None:
     """What others filled is not made better by throwing away what there is."""
     evidence = small_disk(folder)
     told = Told()
-    recorder.RETRY_S = 0.1
+    recorder.RETRY_S = recorder.TIDY_S = 0.1
     with recording(evidence, told) as device:
         device.observe(look(1, 1.0, fires("a")))
         wait_until(lambda: names(evidence))
@@ -99,8 +103,36 @@ def smaller_than_one_picture(folder: Path) -> None:
     assert names(folder / "evidence") == []
 
 
+def full_under_a_whole_device(folder: Path) -> None:
+    """Alerts go out and are stored; their pictures wait in memory."""
+    small_disk(folder)
+    fixed = [f"storage.state_dir={folder}", "listeners.0.host=127.0.0.1", "listeners.0.port=0", "gpio.factory=none"]
+    app = App(load_config(None, {}, [*fixed, "camera.width=640", "camera.height=360", "camera.unpaced=true"]))
+    app.start(Catalog.load().resolve("bundled", "", folder))
+    try:
+        with PlainClient(app.server.addresses[0]) as client:
+            while (alert := client.read())["type"] != "alert":
+                pass
+        assert (alert["durable"], alert["seq"]) == (True, 1)
+        wait_until(lambda: app.board.components()["evidence"]["state"] == "failed")
+        assert "the disk is full; make room on it" in app.board.components()["evidence"]["reason"]
+        assert app.board.components()["outbox"]["state"] == "ok", "pictures leave room for alerts"
+        jpeg, _ = app._evidence.picture(alert["snapshot"]["id"])
+        assert decode(jpeg).shape == (360, 640, 3)
+    finally:
+        assert app.stop() == 0
+    assert names(folder / "evidence") == []
+
+
 SCENES: dict[str, Callable[[Path], None]] = {
-    scene.__name__: scene for scene in (full_of_old_ones, full_of_other_things, read_only, smaller_than_one_picture)
+    scene.__name__: scene
+    for scene in (
+        full_of_old_ones,
+        full_of_other_things,
+        full_under_a_whole_device,
+        read_only,
+        smaller_than_one_picture,
+    )
 }
 
 
