@@ -12,6 +12,7 @@ from edge.text import is_printable
 
 HARDLY = 0.95  # scores from here on are rare with quantized models, also of what is plain to see
 HARDLY_HITS = 300  # frames: 20 seconds at 15 a second, all of which must match
+HARDLY_S = 3600.0  # nobody who is up to something stays so long in one piece
 _NUMBERED = re.compile(r"class \d+")  # what a class without a name is called
 
 
@@ -62,6 +63,13 @@ def _hurdles(rule: Rule) -> Iterator[str]:
         yield f"min_confidence is {rule.min_confidence:g}"
     if rule.hold_hits >= HARDLY_HITS:
         yield f"hold_hits is {rule.hold_hits}"
+    if rule.max_size == 0.0:
+        yield "max_size is 0"
+    if rule.min_size == 1.0:
+        yield "min_size is 1"
+    for name, seconds in (("dwell_s", rule.dwell_s), ("hold_s", rule.hold_s)):
+        if seconds >= HARDLY_S:
+            yield f"{name} is {seconds:g}"
 
 
 def _problem(rule: Rule) -> str:

@@ -17,6 +17,7 @@ FLICKER_S = 1.0  # an object whose box is out of its zone no longer than this ha
 CROSSED_S = 2.0  # who went over a line so long ago, and is sure only now, did it all the same
 LINE_MARGIN = 0.01  # fraction of the picture: who is nearer to a line than this is on neither side of it
 SURE_HITS = 3  # frames that matched, at most, before an object takes over the event of a lost one: noise does not
+SWAP_S = 1.0  # a new object may have taken the boxes of the lost one for so long before nobody gave it any
 PAUSE_REACH = 0.2  # of the picture: so far may an object have moved while there were no frames
 NEVER = float("-inf")
 
@@ -209,7 +210,7 @@ class ObjectWatch:
         near = [
             orphan
             for orphan in self._orphans
-            if known.began_at >= orphan.event.matched_at and _is_in(orphan.place, known.place.centre)
+            if known.began_at > orphan.event.matched_at - SWAP_S and _is_in(orphan.place, known.place.centre)
         ]
         if not near or self.rule.when == "crossed":
             return

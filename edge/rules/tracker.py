@@ -26,6 +26,7 @@ from edge.types import Detection, Track
 GROWN = 0.4  # each box by this share of its width and height, on every side
 SURE_OVERLAP = 0.2  # least overlap, grown, of a track and a sure detection
 DOUBTFUL_OVERLAP = 0.4  # and a doubtful one
+SECOND_OVERLAP = 0.5  # and one that may be a second look at another's
 COVERED = 0.7  # share of the smaller of two boxes of a class from which they may well be one object
 APART_FRAMES = 3  # in a row, after which a double is an object of its own
 VELOCITY_S = 0.3  # time constant of the velocity: the boxes of a detector tremble
@@ -142,6 +143,10 @@ class Tracker:
         overlaps *= _alike(detections, [each.detection for each in self._objects])
         sure = np.array([seen.confidence >= self.score_threshold for seen in detections])
         chosen = _best_pairs(overlaps * sure[:, None], SURE_OVERLAP)
+        weak = [index for index, place in chosen.items() if overlaps[index, place] < SECOND_OVERLAP]
+        for index in weak:
+            if any(_is_double(detections[other], detections[index]) for other in chosen if other not in weak):
+                del chosen[index]
         self._see(chosen, detections, found)
         if not sure.all():
             overlaps *= (~sure & ~_covered(boxes, detections, list(chosen)))[:, None]
@@ -167,14 +172,8 @@ class Tracker:
                 double.seen_at = -math.inf
 
     def _begin(self, detection: Detection) -> _Object:
-        covering = [
-            each
-            for each in self._objects
-            if each.seen_at == self._at
-            and each.detection.class_id == detection.class_id
-            and _covers(each.box, detection.box)
-        ]
-        original = next((each.original or each for each in covering), None)
+        seen = (each for each in self._objects if each.seen_at == self._at)
+        original = next((each.original or each for each in seen if _is_double(each.detection, detection)), None)
         begun = _Object(self._next_id, detection, self._at, original)
         self._next_id += 1
         self._objects.append(begun)
@@ -188,6 +187,11 @@ def _kept(objects: Sequence[_Object], monotonic: float) -> list[_Object]:
         lost = sorted(lost, key=lambda each: each.seen_at)[-MOST_LOST:]
     remembered = set(lost)
     return [each for each in objects if each.seen_at == monotonic or each in remembered]
+
+
+def _is_double(first: Detection, second: Detection) -> bool:
+    """Whether one may be a second look at the other."""
+    return first.class_id == second.class_id and _covers(first.box, second.box)
 
 
 def _covers(first: Box, second: Box) -> bool:

@@ -349,6 +349,15 @@ def test_names_of_every_language_are_taken(name: str) -> None:
             ["person", "knife"],
             ("rule 'own' can never fire: the model knows none of 'scissors', 'baseball bat'",),
         ),
+        (
+            ("alerts.rules.0.max_size=0", "alerts.rules.1.min_size=1", "alerts.rules.2.hold_s=3600"),
+            ["person", "knife", "scissors"],
+            (
+                "rule 'armed person' can hardly fire: max_size is 0",
+                "rule 'weapon' can hardly fire: min_size is 1",
+                "rule 'possible weapon' can hardly fire: hold_s is 3600",
+            ),
+        ),
         (('alerts.rules.0.any=["class 3"]', 'alerts.rules.0.all=["Class 0"]'), [], ()),
         (
             ("alerts.rules=[]", "detector.score_threshold=1"),
