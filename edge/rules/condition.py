@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from edge.config import Rule, Zone
 from edge.geometry import Box
-from edge.rules.places import Area, gap
+from edge.rules.places import Anchor, Area, Point, anchor, gap
 from edge.types import Detection, Track
 
 # Why an object that a rule looks for did not lead to an alert, in the order in which it is looked at.
@@ -74,8 +74,9 @@ def sightings(
 
 
 def _sighting(detection: Detection, track: Track | None, place: Box, areas: Sequence[Area]) -> Sighting:
-    inside = [area.zone for area in areas if area.holds(place)]
     names, mask = NOWHERE, ""
+    spots: dict[Anchor, Point] = {"bottom": anchor(place, "bottom"), "center": anchor(place, "center")}
+    inside = [area.zone for area in areas if area.holds(place, spots)]
     if inside:
         names = frozenset(zone.name for zone in inside if zone.kind == "include")
         mask = next((zone.name for zone in inside if zone.kind == "exclude"), "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Literal, TypeAlias
 
@@ -11,6 +11,7 @@ from edge.config import Line, Zone
 from edge.geometry import Box
 
 Point: TypeAlias = tuple[float, float]
+Anchor: TypeAlias = Literal["bottom", "center"]
 Side: TypeAlias = Literal["to_left", "to_right"]
 ALMOST_1 = math.nextafter(1.0, 0.0)  # feet at the lower edge of the picture are in a zone that reaches down to it
 
@@ -27,9 +28,9 @@ class Area:
         xs, ys = zip(*zone.points, strict=True)
         self._left, self._right, self._top, self._bottom = min(xs), max(xs), min(ys), max(ys)
 
-    def holds(self, box: Box) -> bool:
-        """Whether the zone holds an object whose ``box`` is in fractions of the picture."""
-        x, y = anchor(box, self.zone.anchor)
+    def holds(self, box: Box, spots: Mapping[Anchor, Point] | None = None) -> bool:
+        """Whether the zone holds an object whose ``box`` is in fractions of the picture; ``spots`` are its anchors."""
+        x, y = anchor(box, self.zone.anchor) if spots is None else spots[self.zone.anchor]
         if not (self._left <= x <= self._right and self._top <= y <= self._bottom and self._is_inside(x, y)):
             return False
         return not self.zone.min_overlap or share_inside(self.zone.points, box) >= self.zone.min_overlap
@@ -43,10 +44,12 @@ class Area:
         return inside
 
 
-def anchor(box: Box, kind: Literal["bottom", "center"]) -> Point:
+def anchor(box: Box, kind: Anchor) -> Point:
     """The point of the box that decides where its object is, put into the picture where it lies just outside."""
-    x, y = box.centre
-    y = box.ymax if kind == "bottom" else y
+    x = (box.xmin + box.xmax) / 2
+    y = box.ymax if kind == "bottom" else (box.ymin + box.ymax) / 2
+    if 0.0 <= x < 1.0 and 0.0 <= y < 1.0:
+        return x, y
     return min(max(x, 0.0), ALMOST_1), min(max(y, 0.0), ALMOST_1)
 
 
