@@ -26,7 +26,7 @@ from edge.types import Detection, Track
 GROWN = 0.4  # each box by this share of its width and height, on every side
 SURE_OVERLAP = 0.2  # least overlap, grown, of a track and a sure detection
 DOUBTFUL_OVERLAP = 0.4  # and a doubtful one
-SECOND_OVERLAP = 0.5  # and one that may be a second look at another's
+SECOND_OVERLAP = 0.5  # and a sure one where another box explains more: it may be a second look, or noise
 COVERED = 0.7  # share of the smaller of two boxes of a class from which they may well be one object
 APART_FRAMES = 3  # in a row, after which a double is an object of its own
 VELOCITY_S = 0.3  # time constant of the velocity: the boxes of a detector tremble
@@ -145,7 +145,9 @@ class Tracker:
         chosen = _best_pairs(overlaps * sure[:, None], SURE_OVERLAP)
         weak = [index for index, place in chosen.items() if overlaps[index, place] < SECOND_OVERLAP]
         for index in weak:
-            if any(_is_double(detections[other], detections[index]) for other in chosen if other not in weak):
+            others = (detections[other] for other in chosen if other not in weak)
+            fits_better = overlaps[~sure, chosen[index]].max(initial=0.0) >= 2 * overlaps[index, chosen[index]]
+            if fits_better or any(_is_double(other, detections[index]) for other in others):
                 del chosen[index]
         self._see(chosen, detections, found)
         if not sure.all():

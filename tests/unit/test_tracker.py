@@ -126,6 +126,14 @@ def test_a_sure_box_is_preferred_to_a_doubtful_one_that_fits_better() -> None:
     assert numbers == [(1,), (1, None)]
 
 
+def test_noise_beside_a_doubtful_box_does_not_drag_an_object_away() -> None:
+    tracker = Tracker(score_threshold=0.4)
+    follow([[at(500, 300)]] * 10, tracker)
+    noise, doubtful = at(549, 480, confidence=0.43), at(498, 302, confidence=0.3)
+    assert [track and track.track_id for track in tracker.update([noise, doubtful], 1.0)] == [2, 1]
+    assert number(tracker, 1.1, at(501, 300)) == 1
+
+
 def test_objects_of_two_classes_are_two_in_the_same_place() -> None:
     box = Box(100, 100, 200, 300)
     assert follow([[seen("person", 0.9, box), seen("dog", 0.8, box)]] * 3) == [(1, 2)] * 3
