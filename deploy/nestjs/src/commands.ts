@@ -9,7 +9,7 @@ export interface Commands {
     result: { changed: Record<string, unknown>; warnings: string[] };
   };
   reset_config: { args: NoArgs; result: object };
-  snapshot: { args: { annotated?: boolean; quality?: number; max_width?: number }; result: Snapshot };
+  snapshot: { args: SnapshotRequest; result: Snapshot | ClipPart };
   get_alerts: { args: { after?: number; limit?: number }; result: AlertPage };
   buzzer: { args: BuzzerRequest; result: BuzzerReport };
   explain: { args: NoArgs; result: { rules: RuleReport[] } };
@@ -17,6 +17,19 @@ export interface Commands {
 }
 
 export type NoArgs = Record<string, never>;
+
+/** What a command gives for these arguments. */
+export type ResultOf<Name extends keyof Commands, Args> = Name extends 'snapshot'
+  ? Args extends { clip: true }
+    ? ClipPart
+    : Snapshot
+  : Commands[Name]['result'];
+
+/** A picture of now; or that of an alert, or a part of its clip from byte `offset` on, by its `snapshot.id`. */
+export type SnapshotRequest =
+  | { annotated?: boolean; quality?: number; max_width?: number }
+  | { alert: string }
+  | { alert: string; clip: true; offset?: number };
 
 export type BuzzerRequest =
   | { on: ThreatLevel }
@@ -67,8 +80,10 @@ export interface OutboxReport {
   unread: number;
 }
 
-/** `jpeg` is base64. */
+/** `jpeg` is base64. Of an alert it says which, and in `clip` whether there is a clip too. */
 export interface Snapshot {
+  alert?: string;
+  clip?: boolean;
   frame_id: number;
   timestamp: number;
   width: number;
@@ -78,6 +93,16 @@ export interface Snapshot {
   quality: number;
   annotated: boolean;
   jpeg: string;
+}
+
+/** `data` is base64; the next part begins `offset` and its bytes. `sha256` of all `size` bytes comes with the last. */
+export interface ClipPart {
+  alert: string;
+  format: 'avi';
+  size: number;
+  offset: number;
+  data: string;
+  sha256?: string;
 }
 
 export interface AlertPage {
@@ -95,5 +120,37 @@ export interface RuleReport {
   needed: number;
   of: number;
   cooldown_s: number;
+  /** How many go on now; absent from a device of 0.2, as is what follows `reason`. */
+  events?: number;
   reason: string;
+  /** What it looks for and that led to no alert, the newest first. */
+  candidates?: Candidate[];
+  /** In how many frames each reason was met. */
+  counts?: Partial<Record<Refusal, number>>;
+}
+
+export type Refusal =
+  | 'mask'
+  | 'score'
+  | 'size'
+  | 'class'
+  | 'near'
+  | 'none'
+  | 'schedule'
+  | 'zone'
+  | 'count'
+  | 'hold'
+  | 'dwell'
+  | 'cooldown';
+
+/** Seen in `frames` frames over `lasted_s` seconds, last `age_s` seconds ago. */
+export interface Candidate {
+  reason: Refusal;
+  /** For people. */
+  text: string;
+  /** Of a rule about each object by itself. */
+  track_id: number | null;
+  frames: number;
+  lasted_s: number;
+  age_s: number;
 }

@@ -63,6 +63,12 @@ export interface Step {
   cursor?: Cursor;
 }
 
+/** Of one alert, with or without a number; undefined where the device names no events. */
+function keyOf(alert: Alert): string | undefined {
+  const { event_uid: uid, state = 'firing', threat_level: level } = alert;
+  return uid === undefined ? undefined : `${uid} ${state} ${level}`;
+}
+
 const REMEMBERED = 4096; // an unstored copy and its stored one come seconds apart
 
 /**
@@ -71,7 +77,7 @@ const REMEMBERED = 4096; // an unstored copy and its stored one come seconds apa
  * what was received; what was dealt with is saved by the AlertLane.
  */
 export class AlertCursor {
-  private readonly copies = new Recent(); // events that were given, with whether it was as a stored alert
+  private readonly copies = new Recent(); // alerts that were given, with whether it was as a stored one
 
   constructor(public position?: Cursor) {}
 
@@ -95,16 +101,16 @@ export class AlertCursor {
 
   /** An alert came after hello_ok; ProtocolError when one before it did not come. */
   accept(alert: Alert): Step {
-    const event = alert.event_uid === undefined ? undefined : `${alert.event_uid} ${alert.state ?? 'firing'}`;
+    const key = keyOf(alert);
     if (!isDurable(alert)) {
-      const given = event !== undefined && this.copies.get(event) !== undefined;
-      if (event !== undefined && !given) this.copies.set(event, false);
+      const given = key !== undefined && this.copies.get(key) !== undefined;
+      if (key !== undefined && !given) this.copies.set(key, false);
       return { give: !given };
     }
     const cursor = this.advance({ stream: alert.stream, seq: alert.seq });
     if (!cursor) return { give: false }; // it was had before
-    const given = event !== undefined && this.copies.get(event) === false;
-    if (event !== undefined) this.copies.set(event, true);
+    const given = key !== undefined && this.copies.get(key) === false;
+    if (key !== undefined) this.copies.set(key, true);
     return { give: !given, cursor };
   }
 

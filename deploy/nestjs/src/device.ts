@@ -3,7 +3,7 @@ import { inspect } from 'node:util';
 import { Acks } from './acks';
 import { Backoff } from './backoff';
 import { Calls } from './calls';
-import type { Commands } from './commands';
+import type { Commands, ResultOf } from './commands';
 import { type ConnectionSettings, TIMING } from './connection';
 import { AlertCursor, type CursorStore, loadCursor, Recent } from './cursor';
 import { EdgeError, reasonOf } from './errors';
@@ -114,14 +114,14 @@ export class EdgeDevice {
    * Has the device do something. While it cannot be reached the command waits, and one whose connection broke is sent
    * again under its id, which the device does only once. Throws CommandError: the device's code, or `timeout`.
    */
-  async command<Name extends keyof Commands>(
+  async command<Name extends keyof Commands, Args extends Commands[Name]['args'] = Commands[Name]['args']>(
     cmd: Name,
-    args: Commands[Name]['args'],
+    args: Args,
     timeoutMs = COMMAND_MS,
-  ): Promise<Commands[Name]['result']> {
+  ): Promise<ResultOf<Name, Args>> {
     if (this.options.plain) throw new EdgeError(`device "${this.id}" is plain: it takes no commands`);
     if (this.stopped) throw new EdgeError(`device "${this.id}" was stopped`);
-    return (await this.calls.start(cmd, args, timeoutMs)) as Commands[Name]['result'];
+    return (await this.calls.start(cmd, args, timeoutMs)) as ResultOf<Name, Args>;
   }
 
   private get resumes(): boolean {
@@ -202,16 +202,16 @@ export class EdgeDevice {
   private begin(welcome: Welcome, ok: HelloOk | undefined): void {
     const known = this.cursor?.position;
     const moved = ok && this.cursor?.begin(ok);
-    if (moved) this.alerts.push({ give: false, cursor: moved });
     this.ready = true;
     const answer = ok ? { role: ok.role, ...(ok.resume && { resume: ok.resume }) } : {};
     this.tell({ deviceId: this.id, event: 'connected', connection: 'main', welcome, ...answer });
-    if (moved) this.tellLoss(ok, known !== undefined);
+    const tellLoss = (): void => ok && this.tellLoss(ok, known !== undefined);
+    if (moved) this.alerts.push({ give: false, cursor: moved }, undefined, tellLoss);
     this.acks.flush();
     this.calls.sendAll();
   }
 
-  /** A reset is none for who knew nothing before. */
+  /** After the alerts from before it. A reset is none for who knew nothing before. */
   private tellLoss({ resume, stream = '' }: HelloOk, known: boolean): void {
     if (!resume) return;
     const { status, from, missed } = resume;

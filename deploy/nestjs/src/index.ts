@@ -20,6 +20,7 @@ export type { DeviceHandlers } from './handlers';
 export { LoginKey, type LoginTerms } from './login';
 export * from './messages';
 export { EdgeStreamsModule } from './module';
+export { OpenEvents } from './openevents';
 export type { DeviceOptions, EdgeOptions } from './options';
 export { EdgeTransport } from './server';
 export type { EdgeStatus } from './status';

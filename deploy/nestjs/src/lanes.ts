@@ -65,6 +65,7 @@ export interface AlertWork {
 
 interface Item extends Step {
   alert?: Alert;
+  first?: () => void;
 }
 
 /**
@@ -87,10 +88,10 @@ export class AlertLane {
     return this.waiting.length >= this.capacity;
   }
 
-  /** A step without an alert only moves the cursor. */
-  push(step: Step, alert?: Alert): void {
+  /** A step without an alert only moves the cursor; `first` is called when all before it were dealt with. */
+  push(step: Step, alert?: Alert, first?: () => void): void {
     if (this.stopping.signal.aborted || (!step.give && !step.cursor)) return;
-    this.waiting.push({ ...step, ...(alert && { alert }) });
+    this.waiting.push({ ...step, ...(alert && { alert }), ...(first && { first }) });
     this.working ??= this.workOff();
   }
 
@@ -120,7 +121,8 @@ export class AlertLane {
     this.working = undefined;
   }
 
-  private async handle({ alert, give, cursor }: Item): Promise<boolean> {
+  private async handle({ alert, give, cursor, first }: Item): Promise<boolean> {
+    first?.();
     if (alert && give && !(await this.give(alert))) return false;
     if (!cursor) return true;
     const saved = await this.until('the cursor was not saved', 'the cursor store has not answered', () =>

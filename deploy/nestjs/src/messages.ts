@@ -22,6 +22,7 @@ export interface Welcome {
   camera_id?: string;
   protocol?: {
     version: number;
+    /** Without `events` among them no alert of this device is ever resolved. */
     features: string[];
     auth: 'none' | 'hmac' | 'mtls';
     heartbeat_s: number;
@@ -43,8 +44,14 @@ export interface Detection {
   class_name: string;
   is_crime_relevant: boolean;
   timestamp: number;
+  /** The object's number, the same from frame to frame; absent where it is not followed. */
   track_id?: number;
-  zone?: string;
+  /** Seconds since the object was first seen; as track_id. */
+  age_s?: number;
+  /** Pixels of the full frame a second; as track_id. */
+  speed?: number;
+  /** Names of the zones that it is in; absent where it is in none. */
+  zones?: string[];
 }
 
 export interface DetectionResult {
@@ -66,9 +73,13 @@ export interface DetectionResult {
   alerts?: Alert[];
 }
 
+/**
+ * What is told of an event: it began (firing), it grew worse (firing again, with a higher threat_level), it is over
+ * (resolved). What to deduplicate by is device_id, stream and seq, or event_uid, state and threat_level.
+ */
 export interface Alert {
   type: 'alert';
-  /** A label for people. What to deduplicate by is device_id, stream and seq. */
+  /** A label for people. */
   alert_id: string;
   timestamp: number;
   camera_id: string;
@@ -80,8 +91,10 @@ export interface Alert {
   message: string;
   device_id?: string;
   rule?: string;
+  /** Plain connections get firing ones only. */
   state?: 'firing' | 'resolved';
   frame_id?: number;
+  /** The event: all its alerts carry the same. */
   event_uid?: string;
   tracks?: number[];
   /** false: sent before it was on the device's disk; there is no seq then, and the stored copy is not given again. */
@@ -92,6 +105,8 @@ export interface Alert {
   replay?: boolean;
   /** Seconds since `timestamp`, at the time of sending. */
   age_s?: number;
+  /** The picture of the event, where one is kept: `command('snapshot', { alert: id })` gives it. */
+  snapshot?: { id: string };
 }
 
 export interface VideoFrame {

@@ -12,7 +12,7 @@ import { waitUntil } from './support';
 export const SLOW = 90_000; // a person comes into the drawn scene every few seconds, and the machine may be busy
 
 export function keyOf(alert: Alert): string {
-  return `${alert.event_uid} ${alert.state}`;
+  return `${alert.event_uid} ${alert.state} ${alert.threat_level}`;
 }
 
 /** A client with what it was given. */

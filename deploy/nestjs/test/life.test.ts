@@ -3,7 +3,7 @@ import { afterEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 
-import { CommandError, type CursorStore, EdgeError, MemoryCursorStore } from '../src';
+import { type Alert, CommandError, type CursorStore, EdgeError, type EdgeStatus, MemoryCursorStore } from '../src';
 import { Client, closeAll, scripted } from './client';
 import { makeAlert, makeResult } from './scripted';
 import { waitUntil } from './support';
@@ -132,6 +132,34 @@ test('a gap and a reset are told, and it goes on from there', async () => {
   await waitUntil(() => client.given.length === 2, 'the new stream');
   assert.deepEqual(client.of('reset'), [{ deviceId: 'edge-01', event: 'reset', stream: 'stream-2', from: 1 }]);
   await waitUntil(() => store.load('edge-01')?.stream === 'stream-2', 'the cursor');
+});
+
+test('a gap is told after the alerts that came before it, however slow the handler is', async () => {
+  const server = await scripted();
+  const order: unknown[] = [];
+  let free = (): void => undefined;
+  const alert = async ({ seq }: Alert): Promise<void> => {
+    order.push(seq);
+    if (seq === 1) await new Promise<void>((resolve) => (free = resolve));
+  };
+  const statuses: EdgeStatus[] = [];
+  const status = (told: EdgeStatus): void => {
+    statuses.push(told);
+    if (told.event === 'gap') order.push(told.event);
+  };
+  const connections = (): number => statuses.filter(({ event }) => event === 'connected').length;
+  new Client(server, undefined, {}, { alert, status });
+  await waitUntil(() => connections() === 1, 'the session');
+  server.raise();
+  server.raise();
+  await waitUntil(() => order.length === 1, 'the first alert');
+  Object.assign(server, { oldest: 8, alerts: [] });
+  server.store();
+  server.hangUp();
+  await waitUntil(() => connections() === 2, 'the next session');
+  free();
+  await waitUntil(() => order.length === 4, 'all');
+  assert.deepEqual(order, [1, 2, 'gap', 8]);
 });
 
 test('a cursor that does not come, or not as it was saved, is no reason to begin anew in silence', async () => {

@@ -10,7 +10,9 @@ import {
   type HelloOk,
   LoginKey,
   type LoginTerms,
+  OpenEvents,
   ProtocolError,
+  type ThreatLevel,
 } from '../src';
 import { Acks } from '../src/acks';
 import { meaningOf } from '../src/faults';
@@ -145,6 +147,45 @@ test('over random cuts every alert is given once and in order, early copies amon
       Array.from({ length: last }, (_, index) => `event-${index + 1}`),
     );
   }
+});
+
+function told(uid: string, state: 'firing' | 'resolved' = 'firing', level: ThreatLevel = 'medium'): Alert {
+  return { ...makeAlert(1), event_uid: uid, state, threat_level: level };
+}
+
+/** What goes on, with its level, once these came. */
+function after(...happened: Array<Parameters<OpenEvents['take']>[0]>): string[] {
+  const events = new OpenEvents();
+  for (const each of happened) events.take(each);
+  return events.alerts.map((alert) => `${alert.event_uid} ${alert.threat_level}`);
+}
+
+test('an event goes on from its first alert until it is resolved', () => {
+  const { event_uid: _, ...nameless } = makeAlert(1);
+  assert.deepEqual(after(told('a'), told('b'), told('a', 'firing', 'high')), ['a high', 'b medium']);
+  assert.deepEqual(after(told('a'), told('b'), told('a', 'resolved')), ['b medium']);
+  assert.deepEqual(after(nameless), []);
+});
+
+test('what was resolved stays so, and no level is taken back', () => {
+  assert.deepEqual(after(told('a', 'resolved', 'high'), told('a'), told('a', 'firing', 'high')), []);
+  assert.deepEqual(after(told('a', 'firing', 'high'), told('a')), ['a high']);
+});
+
+test('after a gap and a reset nothing is known to go on', () => {
+  const ended = { deviceId: 'edge-01', stream: 's', from: 7 };
+  assert.deepEqual(after(told('a'), { ...ended, event: 'gap', missed: 3 }, told('b')), ['b medium']);
+  assert.deepEqual(after(told('a'), { ...ended, event: 'reset' }), []);
+  assert.deepEqual(after(told('a'), { deviceId: 'edge-01', event: 'stopped' }), ['a medium']);
+});
+
+test('what is remembered of events is bounded', () => {
+  const uids = Array.from({ length: 3_000 }, (_, number) => `e${number}`);
+  const open = after(...uids.map((uid) => told(uid)));
+  assert.deepEqual([open.length, open[0]], [1_024, 'e1976 medium']);
+  const late = after(...uids.map((uid) => told(uid, 'resolved')), ...uids.map((uid) => told(uid)));
+  assert.equal(late.length, 1_024);
+  assert.equal(late.at(-1), 'e1975 medium'); // the last 1,024 that are over are still known to be
 });
 
 test('the device is the one that a URI of its certificate names, and no name can pretend to hold another', () => {
