@@ -44,9 +44,11 @@ class SimulatedChip:
         (lines,) = Path("/sys/devices/platform").glob(f"gpio-sim.*/{path.name}")
         return cls(label, {int(offset): name for offset, name in named}, path, lines)
 
+    def offset(self, id: int | str) -> int:
+        return id if isinstance(id, int) else next(offset for offset, name in self.names.items() if name == id)
+
     def line(self, id: int | str) -> SimulatedLine:
-        offset = id if isinstance(id, int) else next(offset for offset, name in self.names.items() if name == id)
-        return SimulatedLine(self.lines / f"sim_gpio{offset}")
+        return SimulatedLine(self.lines / f"sim_gpio{self.offset(id)}")
 
     def reset(self) -> None:
         for folder in self.lines.glob("sim_gpio*"):

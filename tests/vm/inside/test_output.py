@@ -8,6 +8,7 @@ from gpiozero.pins import Factory
 
 from tests.support import wait_until
 from tests.vm.inside.simulated import SimulatedChip
+from tests.vm.inside.tracing import traced
 
 
 @pytest.mark.parametrize("name", [17, "17", "BUZZER"])
@@ -67,6 +68,22 @@ def test_a_closed_pin_can_be_taken_again(chip: SimulatedChip, factory: Factory) 
     kept.close()  # what is left of the first one must not touch the second
     assert chip.line("BUZZER").level == 1
     second.close()
+
+
+@pytest.mark.parametrize("active_high", [True, False])
+def test_nothing_is_driven_that_nobody_asked_for(chip: SimulatedChip, factory: Factory, active_high: bool) -> None:
+    """No blip when a pin is opened or closed: the kernel's trace has what the eye and a slow reader miss."""
+    on = int(active_high)
+    with traced(chip, "BUZZER") as trace:
+        output = OutputDevice("BUZZER", active_high=active_high, pin_factory=factory)
+        output.on()
+        output.off()
+        output.on()
+        output.close()
+        assert trace.levels == [1 - on, on, 1 - on, on]
+        times = [when for when, _ in trace.driven]
+        assert times == sorted(times)
+        assert times[-1] <= factory.ticks()
 
 
 def test_closing_the_factory_closes_its_pins(chip: SimulatedChip, factory: Factory) -> None:
