@@ -32,7 +32,8 @@ APART_FRAMES = 3  # in a row, after which a double is an object of its own
 VELOCITY_S = 0.3  # time constant of the velocity: the boxes of a detector tremble
 FIRST_GAP_S = 0.01  # frames closer than this tell nothing about velocity
 COAST_S = 1.0  # an object that is not seen goes on so long, and then stays where it is expected
-NEW_S = 0.5  # a new object is not remembered longer than it was there, but for so long
+NEW_S = 0.5  # a new object is not remembered longer than it was there, but for so long,
+NEW_FRAMES = 2.0  # and for so many frames
 MOST_LOST = 256  # objects that are not seen are remembered, those seen last
 
 Boxes = NDArray[np.float64]  # shape (n, 4): xmin, ymin, xmax, ymax
@@ -118,7 +119,8 @@ class Tracker:
 
     def update(self, detections: Sequence[Detection], monotonic: float) -> tuple[Track | None, ...]:
         """The object of each detection of a frame at this time; None where it is none, or a double."""
-        self._objects = [each for each in self._objects if monotonic - each.seen_at <= self._patience(each)]
+        least = max(NEW_S, NEW_FRAMES * (monotonic - self._at))
+        self._objects = [each for each in self._objects if monotonic - each.seen_at <= self._patience(each, least)]
         for each in self._objects:
             each.go_on(self._at, monotonic)
         self._at = monotonic
@@ -130,9 +132,9 @@ class Tracker:
         self._objects = _kept(self._objects, monotonic)
         return tuple(None if each is None or each.original else each.track(monotonic) for each in found)
 
-    def _patience(self, known: _Object) -> float:
+    def _patience(self, known: _Object, least: float) -> float:
         """How long it is remembered while it is not seen: what was seen once is mostly noise, and in others' way."""
-        return min(self.max_lost_s, max(NEW_S, known.seen_at - known.began_at))
+        return min(self.max_lost_s, max(least, known.seen_at - known.began_at))
 
     def _associate(self, detections: Sequence[Detection], found: list[_Object | None]) -> None:
         """Fill in the object of each detection that is a known one's."""

@@ -74,11 +74,13 @@ def test_what_is_not_seen_for_max_lost_s_is_another_one_after() -> None:
 
 def test_what_is_new_is_remembered_no_longer_than_it_was_there() -> None:
     """Noise of one frame does not lie in wait for the boxes of somebody who comes by."""
-    tracker = Tracker(score_threshold=0.4, max_lost_s=2.0)
     here = at(100, 300)
-    assert [number(tracker, now, here) for now in (0.0, 0.5)] == [1, 1]
-    assert number(tracker, 1.01, here) == 2
-    assert [number(tracker, now, here) for now in (1.5, 2.0, 2.9)] == [2, 2, 2]
+    frames = [[here], *[[]] * 5, [here], [here], *[[]] * 4, [here]]
+    assert [frame[0] for frame in follow(frames) if frame] == [1, 2, 2, 2]
+
+
+def test_one_frame_a_second_is_enough_to_follow_what_is_new() -> None:
+    assert follow([[at(100, 300)]] * 5, fps=1.0) == [(1,)] * 5
 
 
 def test_two_who_cross_keep_their_numbers() -> None:
