@@ -18,26 +18,26 @@ from edge.clock import ClockWatch, believable, synchronised
 from edge.config import Config
 from edge.controls.controls import Controls
 from edge.controls.settings import KeptSettings, kept_settings
-from edge.errors import StateError, WorkerDied
+from edge.errors import WorkerDied
 from edge.evidence import EvidenceRecorder, EvidenceStore, Masks, VideoEncoder
 from edge.gpio.buzzer import Buzzer
 from edge.gpio.led import StatusLed, sign_of
 from edge.gpio.panel import open_panel
 from edge.gpio.silence import QuietTimes
 from edge.health.board import Components, HealthBoard
-from edge.health.tally import Tally
+from edge.health.tally import Figures, Tally
 from edge.inference.detector import Detector, open_detector
 from edge.life import Life
+from edge.outbox.open_events import read_open_events
 from edge.outbox.outbox import Outbox
 from edge.pipeline import Pipeline, view_of
-from edge.rules.inheritance import open_events
 from edge.security.peers import RELEASED_AT
 from edge.storage import device_id, state_dir
-from edge.stream.hub import Hub
+from edge.stream.hub import Counters, Hub
 from edge.stream.publisher import Publisher
 from edge.stream.reception import Trust
 from edge.stream.server import StreamServer
-from edge.types import Alert, Frame, ModelSpec, Result
+from edge.types import Frame, ModelSpec, Result
 from edge.wire import replies
 from edge.wire.messages import Identity
 from edge.workers import Latest, Worker
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from gpiozero.pins import Factory
 
 logger = logging.getLogger(__name__)
-LOOK_BACK = 1000  # alerts in which to look for what was going on at the last end
 KEEPER_S = 2.0  # how long the end waits for pictures and clips that are being written
 OUTBOX_S = 5.0  # how long the start waits for the outbox; alerts go out without it all the same
 SWITCH_INTERVAL_S = 0.0005  # with pure-Python load this cuts the delivery p99 by 4 to 10 times
@@ -124,7 +123,7 @@ class App:
             self._leave_at_once(stuck)
         self._opened.close()
         if ran:
-            self._report()
+            _report(self.tally.figures(), self.hub.counters())
         return self._life.exit_code
 
     def _start(self, spec: ModelSpec) -> None:
@@ -242,7 +241,7 @@ class App:
             degraded=description.degraded,
             view=lambda: view_of(capture),
             sinks=(
-                self._sound,
+                *(() if self.buzzer is None else (self.buzzer.observe,)),
                 lambda result: publisher.publish_result(self._evidence.observe(result)),
                 self.tally.observe,
                 self.board.observe,
@@ -251,20 +250,8 @@ class App:
             ),
             max_frames=self._max_frames,
             wall_known=lambda: self._wall_known,
-            inherited=self._inherited(),
+            inherited=read_open_events(self._outbox),
         )
-
-    def _inherited(self) -> tuple[Alert, ...]:
-        """What went on when the program ended: it is no news."""
-        bounds = self._outbox.bounds
-        if bounds is None:
-            return ()
-        try:
-            stored = self._outbox.read(max(0, bounds.next_seq - 1 - LOOK_BACK), LOOK_BACK)
-        except StateError as error:
-            logger.warning("what went on before the start may be told again: %s", error)
-            return ()
-        return open_events(each.alert for each in stored)
 
     def _build_controls(
         self,
@@ -301,10 +288,6 @@ class App:
         pipeline.run(stopping)
         self._life.end()
 
-    def _sound(self, result: Result) -> None:
-        if self.buzzer is not None:
-            self.buzzer.observe(result)
-
     def _look_around(self) -> None:
         self.board.set("clock", *self._clock_watch.look())
         self._wall_known = believable(time.time(), RELEASED_AT)
@@ -315,17 +298,6 @@ class App:
         if self._led is not None:
             self._led.show(sign_of(components))
         self.hub.publish_health(replies.health(components, time.time()))
-
-    def _report(self) -> None:
-        figures, counters = self.tally.figures(), self.hub.counters()
-        logger.info(
-            "stopped after %d frames and %d alerts; dropped %d frames, and for slow clients %d results and %d pictures",
-            figures.frames,
-            figures.alerts,
-            figures.dropped,
-            counters.results_dropped,
-            counters.videos_dropped,
-        )
 
     def _leave_at_once(self, stuck: list[str]) -> None:
         """A thread hangs: nothing of it can be waited for, but the pin and what waits for the disk are seen to."""
@@ -340,3 +312,14 @@ def _log_alerts(result: Result) -> None:
     for alert in result.alerts:
         level = logging.WARNING if alert.state == "firing" else logging.INFO
         logger.log(level, "%s %s (%.2f, rule %s)", alert.alert_id, alert.message, alert.confidence, alert.rule)
+
+
+def _report(figures: Figures, counters: Counters) -> None:
+    logger.info(
+        "stopped after %d frames and %d alerts; dropped %d frames, and for slow clients %d results and %d pictures",
+        figures.frames,
+        figures.alerts,
+        figures.dropped,
+        counters.results_dropped,
+        counters.videos_dropped,
+    )

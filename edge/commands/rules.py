@@ -16,9 +16,9 @@ import msgspec
 
 from edge.capture.source import open_source
 from edge.commands import common
-from edge.commands.rehearsal import Part, Recording, rehearse
-from edge.commands.timeline import Entry, Timeline
-from edge.commands.timelinetext import alert_fields, clock, counted, explanation_fields, line, summary
+from edge.commands.rehearsal.recording import Part, Recording, rehearse
+from edge.commands.rehearsal.timeline import Entry, Timeline
+from edge.commands.rehearsal.words import alert_fields, clock, counted, explanation_fields, line, summary
 from edge.config import Config, time_zone_of
 from edge.errors import ConfigError, EdgeError, StateError
 from edge.inference.detector import Detector, open_detector
@@ -164,7 +164,7 @@ def _check_picture(path: Path | None) -> None:
 
 
 def _draw(trial: Trial, config: Config, path: Path, *, with_frame: bool) -> None:
-    from edge.commands.timelinepicture import draw
+    from edge.commands.rehearsal.picture import draw
 
     assert trial.image is not None  # noqa: S101 - a recording has a frame, or is refused
     height, width = trial.image.shape[:2]

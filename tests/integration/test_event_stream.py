@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from edge.rules.inheritance import open_events
+from edge.outbox.open_events import open_events
 from edge.stream import client
 from edge.stream.client import link
 from edge.types import Alert

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from edge.rules.inheritance import open_events
+from edge.outbox.open_events import open_events
 from edge.types import Alert, Detection
 from tests.seeing import Eyes, alerts_of, standing
 

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.commands.brush import plain
+from edge.commands.rehearsal.brush import plain
 from edge.configure import load_config
 from edge.rules.checks import check_rules
 from edge.rules.engine import RuleEngine

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from edge.commands.brush import FAINT, INK, LEVELS, PANEL, RULER, Brush, Colour, fitting
-from edge.commands.timeline import Row, Stretch, Timeline
+from edge.commands.rehearsal.brush import FAINT, INK, LEVELS, PANEL, RULER, Brush, Colour, fitting
+from edge.commands.rehearsal.timeline import Row, Stretch, Timeline
 from edge.types import Image
 
 TOP, ROW, LEGEND = 46, 64, 50  # pixels: the ruler's words, one rule, what the colours mean
@@ -36,7 +36,7 @@ class _Scale:
 
     def __init__(self, timeline: Timeline, image: Image) -> None:
         self.begin, self.end = timeline.begin, max(timeline.end, timeline.begin + 0.1)
-        self.right = image.shape[1] - RIGHT
+        self.right = int(image.shape[1]) - RIGHT
 
     def x(self, at: float) -> int:
         return LEFT + round((at - self.begin) / (self.end - self.begin) * (self.right - LEFT))
@@ -71,8 +71,8 @@ def _draw_row(brush: Brush, scale: _Scale, row: Row, top: int) -> None:
             brush.bar((first, top + 22), (last, top + ROW - 28), PENDING)
         else:
             brush.bar((first, top + ROW - 36), (last, top + ROW - 28), COOLDOWN)
-    for stretch in row.refused:
-        first, last = _ends(scale, stretch)
+    for refused in row.refused:
+        first, last = _ends(scale, refused)
         brush.bar((first, top + ROW - 21), (last, top + ROW - 10), REFUSED)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from edge.commands.brush import EXCLUDED, FAINT, GROUND, INK, LEVELS, LINE, WAYS, ZONE, Brush, Point
-from edge.commands.timeline import Timeline
-from edge.commands.timelineaxis import axis_height, draw_axis
+from edge.commands.rehearsal.axis import axis_height, draw_axis
+from edge.commands.rehearsal.brush import EXCLUDED, FAINT, GROUND, INK, LEVELS, LINE, WAYS, ZONE, Brush, Point
+from edge.commands.rehearsal.timeline import Timeline
 from edge.config import Config, Line
 from edge.evidence import Masks
 from edge.rules.condition import fold

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from edge.commands.reasons import advice, nearest
-from edge.commands.timeline import Entry, Row, Timeline
+from edge.commands.rehearsal.timeline import Entry, Row, Timeline
 from edge.config import Rule
 from edge.rules.checks import unknown_classes
 from edge.rules.condition import Reason

@@ -1,0 +1,1 @@
+"""Rules over a recording: what an installer looks at before a camera hangs."""
