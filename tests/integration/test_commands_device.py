@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from edge.config import Outbox as OutboxSettings
 from edge.configure import load_config
 from edge.health.board import COMPONENTS
 from edge.outbox.outbox import Outbox
+from edge.pipeline import DOUBTFUL
 from edge.types import StoredAlert
 from tests.certificates import DEVICE_ID, FleetFiles, make_fleet
 from tests.streaming import make_alert
@@ -123,7 +125,7 @@ def test_settings_that_a_client_changes_hold_at_once_and_over_a_restart(fleet: F
         ready(ids)
         changed = ids.do("set_config", values={"detector.score_threshold": 0.7, "video.quality": 41})["changed"]
         assert changed == {"detector.score_threshold": 0.7, "video.quality": 41}
-        assert app.detector.score_threshold == 0.7
+        assert app.detector.score_threshold == 0.7 * DOUBTFUL
         for wrong in ({"video.quality": 42, "video.max_fps": -1}, {"video.quality": 42, "listeners": []}):
             assert ids.refused("set_config", values=wrong)[0] == "bad_args"
         assert ids.do("get_config")["changed"] == changed
@@ -134,10 +136,10 @@ def test_settings_that_a_client_changes_hold_at_once_and_over_a_restart(fleet: F
         config = ids.do("get_config")
         assert config["changed"] == changed, "what is no longer valid is left out"
         assert config["config"]["detector"]["score_threshold"] == 0.7
-        assert app.detector.score_threshold == 0.7
+        assert app.detector.score_threshold == 0.7 * DOUBTFUL
         ready(ids)
         ids.do("reset_config")
-        assert app.detector.score_threshold == 0.4
+        assert app.detector.score_threshold == 0.4 * DOUBTFUL
     with device(fleet, tmp_path) as app, control(app, fleet) as client:
         config = Ids(client).do("get_config")
         assert (config["changed"], config["config"]["detector"]["score_threshold"]) == ({}, 0.4)
@@ -149,16 +151,18 @@ def test_alerts_of_the_disk_and_a_replay_that_sounds_nothing(fleet: FleetFiles, 
     outbox = Outbox(tmp_path, OutboxSettings(), on_stored=stored_before.extend)
     assert outbox.start()
     for number in range(1, 6):
-        outbox.append(make_alert(number))
+        alert = make_alert(number)
+        outbox.append(alert)
+        outbox.append(replace(alert, alert_id=f"{alert.alert_id}_2", state="resolved"))
     outbox.close()
-    assert len(stored_before) == 5
+    assert len(stored_before) == 10
     factory = MockFactory()
     with device(fleet, tmp_path, "alerts.rules=[]", factory=factory) as app, control(app, fleet) as client:
         ids = Ids(client)
         ready(ids)
         bounds = ids.do("get_status")["outbox"]
         last = bounds["next_seq"] - 1
-        assert last == 5
+        assert last == 10
         with control(app, fleet, subscribe=["alerts"], resume={"stream": bounds["stream"], "after": 0}) as again:
             replayed = again.alerts(last)
             assert [(alert["seq"], alert["replay"]) for alert in replayed] == [(n, True) for n in range(1, last + 1)]
