@@ -175,6 +175,7 @@ def test_the_panel_fits_the_terminal(rows: int, columns: int, monkeypatch: pytes
     with scripted(device) as peer, running([*WATCH, f"127.0.0.1:{peer.address[1]}", "--replay"], inner) as process:
         os.close(inner)
         shown = read_until(terminal, "says")
+        shown += read_until(terminal, "╯")  # an interruption leaves what is being drawn at that moment torn
         process.send_signal(signal.SIGINT)
         shown += read_until(terminal, "\x1b[?25h")
         assert process.wait(30) == 0
