@@ -83,8 +83,8 @@ class Rule(Settings, frozen=True):
     near: Annotated[
         Annotated[float, Meta(ge=0.0, le=100.0)] | None,
         Meta(
-            description="Objects of `all` count only so near to the one that leads: the gap between the boxes, in "
-            "heights of the taller one; 0: they touch. Left out: anywhere."
+            description="Objects of `all` and `none` count only so near to the one that leads: the gap between the "
+            "boxes, in heights of the taller one; 0: they touch. Left out: anywhere."
         ),
     ] = None
     min_count: Annotated[int, Meta(ge=1, le=1000, description="At least so many objects that could lead.")] = 1
@@ -148,7 +148,7 @@ class Rule(Settings, frozen=True):
 WEAPONS = ("knife", "gun", "pistol", "rifle", "firearm", "weapon")
 DEFAULT_RULES = (
     Rule(name="armed person", level="critical", any=WEAPONS, all=("person",), near=2.0),
-    Rule(name="weapon", level="high", any=WEAPONS, none=("person",), hold_hits=5, hold_frames=8),
+    Rule(name="weapon", level="high", any=WEAPONS, none=("person",), near=2.0, hold_hits=5, hold_frames=8),
     Rule(name="possible weapon", level="medium", any=("scissors", "baseball bat"), all=("person",), near=0.5),
 )
 

@@ -131,6 +131,9 @@ class Match:
     tracks: tuple[int, ...] = ()
 
 
+Named: TypeAlias = Sequence[tuple[str, Sequence[Sighting]]]  # a class's name as the rule writes it, and its objects
+
+
 class Verdict(NamedTuple):
     """What a rule makes of a frame: its ``leaders``, the ``match`` of all of them together, or why there is none."""
 
@@ -166,8 +169,8 @@ class Condition:
         if not candidates:
             return Verdict()
         others = [(name, scene.of((folded,))) for folded, name in self._others]
-        unwanted = self._unwanted(scene)
-        leaders = [self._leader(candidate, others, unwanted) for candidate in candidates]
+        barred = [(name, there) for folded, name in self._none if (there := self._sure(scene.of((folded,))))]
+        leaders = [self._leader(candidate, others, barred) for candidate in candidates]
         passing = [leader for leader in leaders if leader.refusal is None and leader.inside]
         if self.rule.when != "seen":
             return Verdict(leaders)  # each by itself
@@ -192,20 +195,18 @@ class Condition:
         """What to say of an object that is in none of the rule's zones."""
         return Refusal("zone", "{} is not in {}", (seen.detection.class_name, " or ".join(self.rule.zones)))
 
-    def _leader(
-        self, candidate: Sighting, others: Sequence[tuple[str, Sequence[Sighting]]], unwanted: Refusal | None
-    ) -> Leader:
+    def _leader(self, candidate: Sighting, others: Named, barred: Named) -> Leader:
         inside = not self._zones or not candidate.zones.isdisjoint(self._zones)
-        refusal = self._own_refusal(candidate)
+        refusal = self._own_refusal(candidate) or self._unwanted(candidate, barred)
         if refusal is not None or not others:
-            return Leader(candidate, refusal or unwanted, inside)
+            return Leader(candidate, refusal, inside)
         with_it: list[Sighting] = []
         for name, there in others:
             found = self._other(candidate, name, there)
             if isinstance(found, Refusal):
                 return Leader(candidate, found, inside)
             with_it.append(found)
-        return Leader(candidate, unwanted, inside, tuple(with_it))
+        return Leader(candidate, None, inside, tuple(with_it))
 
     def _own_refusal(self, seen: Sighting) -> Refusal | None:
         rule, height = self.rule, seen.place.height
@@ -223,7 +224,7 @@ class Condition:
         """The object of another class of the rule that goes with the leader, or why there is none."""
         if there and there[0].name == leader.name:
             return leader
-        sure = [sighting for sighting in there if self._counts(sighting)]
+        sure = self._sure(there)
         if not sure:
             doubtful = next((sighting for sighting in there if not sighting.mask), None)
             return Refusal("class", "no {}", (name,)) if doubtful is None else self._below(doubtful, "class")
@@ -236,10 +237,13 @@ class Condition:
         form = "{} is {:.2f} heights away from {}, near is {:g}"
         return Refusal("near", form, (name, away, leader.detection.class_name, self.rule.near))
 
-    def _unwanted(self, scene: Scene) -> Refusal | None:
-        for folded, name in self._none:
-            if any(self._counts(sighting) for sighting in scene.of((folded,))):
+    def _unwanted(self, leader: Sighting, barred: Named) -> Refusal | None:
+        for name, there in barred:
+            if self.rule.near is None:
                 return Refusal("none", "{} is seen, and the rule asks for none", (name,))
+            if any(gap(leader.place, sighting.place) <= self.rule.near for sighting in there):
+                parts = (name, leader.detection.class_name)
+                return Refusal("none", "{} is near {}, and the rule asks for none", parts)
         return None
 
     def _why_none(self, leaders: Sequence[Leader], passing: int) -> Refusal:
@@ -248,8 +252,8 @@ class Condition:
         refusals = (leader.refusal for leader in leaders if leader.refusal is not None)
         return next(refusals, None) or self.outside(leaders[0].sighting)
 
-    def _counts(self, seen: Sighting) -> bool:
-        return not seen.mask and seen.detection.confidence >= self._least
+    def _sure(self, seen: Sequence[Sighting]) -> list[Sighting]:
+        return [each for each in seen if not each.mask and each.detection.confidence >= self._least]
 
     def _below(self, seen: Sighting, reason: Reason = "score") -> Refusal:
         shown = math.floor(seen.detection.confidence * 100) / 100  # 0.499 is not 0.50
