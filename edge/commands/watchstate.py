@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from edge.stream.client import messages
-from edge.stream.client.refusals import printable
+from edge.text import printable
 
 KEPT_ALERTS = 50
 SECONDS = 60  # of rates and latencies that are kept, one value each
