@@ -66,7 +66,8 @@ def check_device(cert: PeerCertificate, device_id: str) -> None:
     """Raise SecurityError unless the certificate is that of this device: it is what is verified, not the address."""
     peer = identify(cert)
     if peer.device_id != device_id:
-        owner = f"device {printable(peer.device_id[:LONGEST_NAME])}" if peer.device_id else f"{peer.name}, which is no device"
+        found = printable((peer.device_id or "")[:LONGEST_NAME])
+        owner = f"device {found}" if found else f"{peer.name}, which is no device"
         raise SecurityError(f"certificate: is that of {owner}, not of device {device_id}; check the address")
 
 
