@@ -133,7 +133,8 @@ class Outbox:
             return OutboxCounters(len(self._waiting), self._waiting.given_up, self._unread)
 
     def register(self, consumer: str, start: int | None = None) -> int | None:
-        """The highest acknowledged number of a consumer, OWNER/NAME. A new one begins with ``start``, or the newest.
+        """The highest acknowledged number of a consumer, OWNER/NAME. A new one begins with ``start``, or the newest;
+        one that was forgotten with no more than it had acknowledged.
 
         None: there is no place for one more, or no file is open. Call it again now and then for a consumer that stays
         connected and acknowledges nothing: one unseen for ledger.FORGET_S is forgotten.
