@@ -17,6 +17,7 @@ from edge.rules.condition import Sighting, crime_relevant, sightings
 from edge.rules.engine import Look, RuleEngine
 from edge.rules.explain import Explanation, explain
 from edge.rules.tracker import Tracker
+from edge.text import shortened
 from edge.types import Alert, Detection, Frame, Latency, Result, Status
 from edge.workers import Latest
 
@@ -26,6 +27,7 @@ ASK_S = 3.0  # within what a client waits for; one look takes far less, also on 
 POLL_S = 0.25  # how often a waiting loop looks whether it is blind, idle or told to stop
 DOUBTFUL = 0.5  # share of the score threshold down to which a box may keep an object that is known
 MOST_REASONS = 3  # that each result carries; the log has them all
+LONGEST_REASON = 300  # characters of it, since names and what a driver says may be of any length
 
 
 class SeesFrames(Protocol):
@@ -153,7 +155,8 @@ class Pipeline:
         self._faults = faults
         reasons = [self._degraded, *faults] if self._degraded else list(faults)
         more = f"; and {len(reasons) - MOST_REASONS} more" if len(reasons) > MOST_REASONS else ""
-        self._condition = ("degraded", "; ".join(reasons[:MOST_REASONS]) + more) if reasons else ("ok", "")
+        reason = shortened("; ".join(reasons[:MOST_REASONS]), LONGEST_REASON - len(more)) + more
+        self._condition = ("degraded", reason) if reasons else ("ok", "")
 
     def _watch(self, stopping: threading.Event) -> None:
         while not stopping.is_set() and self.looked != self._max_frames:
@@ -229,7 +232,7 @@ class Pipeline:
     def _judge(self, view: View, waited: float) -> tuple[Status, str]:
         """The status to report after ``waited`` seconds without a frame."""
         if view.status == "blind":
-            return "blind", view.reason
+            return "blind", shortened(view.reason, LONGEST_REASON)
         if view.live and waited > self._stall_s:
             return "blind", f"the camera gives no frame for more than {self._stall_s:g} s"
         return self._condition

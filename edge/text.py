@@ -14,6 +14,11 @@ def is_printable(text: str) -> bool:
     return _UNSAFE.search(text) is None
 
 
+def shortened(text: str, most: int) -> str:
+    """The text, at most ``most`` characters of it; one that was cut ends with three dots."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
 def printable(text: str) -> str:
     r"""The text with an escape (``\x1b``, ``\u202e``) for each character that is_printable refuses."""
     return _UNSAFE.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text)

@@ -111,6 +111,11 @@ class Alert:
     snapshot: str = ""
 
     @property
+    def key(self) -> tuple[str, str, str]:
+        """What tells it from every other alert before it has a number: the event, the state and the level."""
+        return self.event_uid, self.state, self.threat_level
+
+    @property
     def message(self) -> str:
         """One line for a person, in the words of the customer's guide."""
         what = "detected" if self.state == "firing" else "resolved"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import logging
 import os
 
@@ -47,24 +48,30 @@ def resolve_model(config: Config) -> ModelSpec:
     return Catalog.load().resolve(config.detector.model, config.detector.labels, models_dir(config))
 
 
-class PrintableRecords(logging.Filter):
+class PrintableLines(logging.Formatter):
     """Escapes control characters, since names of others stand in messages: no line can be forged by one, no terminal
-    steered. Of a traceback the lines stay."""
+    steered. Of a traceback the lines stay. The rest is left to ``lines``.
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = printable(record.getMessage()), None
-        if record.exc_info and not record.exc_text:
-            traceback = logging.Formatter().formatException(record.exc_info)
-            record.exc_text = "\n".join(map(printable, traceback.split("\n")))
-        return True
+    It is no filter: what a badly written call of the log raises there would end the caller's thread.
+    """
+
+    def __init__(self, lines: logging.Formatter) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def format(self, record: logging.LogRecord) -> str:
+        shown = copy.copy(record)  # other handlers have the record, too
+        shown.msg, shown.args = printable(record.getMessage()), None
+        if record.exc_info:
+            traceback = self.formatException(record.exc_info)
+            shown.exc_text = "\n".join(map(printable, traceback.split("\n")))
+        return self._lines.format(shown)
 
 
 def start_logging(config: Config, handler: logging.Handler | None = None) -> None:
-    """Log to stderr, or to ``handler``."""
+    """Log to stderr, or to ``handler``, in its own form where it has one."""
     handler = handler or logging.StreamHandler()
-    if handler.formatter is None:
-        handler.setFormatter(logging.Formatter(LOG_FORMAT))
-    handler.addFilter(PrintableRecords())
+    handler.setFormatter(PrintableLines(handler.formatter or logging.Formatter(LOG_FORMAT)))
     logging.basicConfig(level=config.log_level.upper(), handlers=[handler], force=True)
 
 

@@ -34,7 +34,10 @@ class Notes(logging.Handler):
         self.lines: deque[str] = deque(maxlen=4)
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(self.format(record).splitlines()[0])
+        try:
+            self.lines.append(self.format(record).splitlines()[0])
+        except Exception:  # noqa: BLE001  # a badly written call of the log is told, and ends no thread
+            self.handleError(record)
 
 
 class LiveView:

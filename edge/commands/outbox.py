@@ -47,7 +47,7 @@ def _show(summary: copies.Summary) -> int:
 def _restore(folder: Path, file: Path) -> None:
     aside = copies.restore(folder, file)
     if aside is not None:
-        print(f"{aside}: what was there before")
+        print(f"{aside}{'' if aside.exists() else '-*'}: what was there before")
     print(f"{copies.summary(folder).path}: restored, as a new stream")
 
 

@@ -10,7 +10,7 @@ import msgspec
 from edge.commands.watchstate import DeviceState, SeenAlert, describe, seen, span, status
 from edge.stream.client import Connected, DetectionResult, Event, Health, HelloOk, Lost, Message, Welcome
 from edge.stream.client.messages import FromDevice
-from edge.stream.client.refusals import printable
+from edge.text import printable
 
 
 class JsonLines:

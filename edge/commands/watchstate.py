@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from edge.stream.client import OpenEvents, messages
-from edge.stream.client.refusals import printable
+from edge.text import printable
 
 KEPT_ALERTS = 50
 KEPT_EVENTS = 256  # whose beginning is known; full: the oldest is forgotten

@@ -16,7 +16,7 @@ from rich.text import Text
 from edge.commands.watchlines import marks
 from edge.commands.watchstate import DeviceState, SeenAlert, counted, counted_things, followed, span, status
 from edge.stream.client import Connected, Event, Lost, Subscriber, Welcome
-from edge.stream.client.refusals import printable
+from edge.text import printable
 
 __all__ = ["LEVEL_STYLES", "STATUS_STYLES", "Screen", "counted"]
 

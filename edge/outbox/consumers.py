@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 MAX_CONSUMERS = 16  # each may hold back what age would remove
 MAX_OF_ONE = 8  # of one owner: a client alone cannot lock out the others
+MAX_LEFT = 64  # who were forgotten; beyond it the one that was forgotten first is a stranger when it comes back
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +39,28 @@ class Snapshot:
 class Consumers:
     """At most MAX_CONSUMERS, MAX_OF_ONE of each owner; one more finds no place until another is forgotten.
 
+    Who was forgotten and comes back begins where it was: it gets what it never had, or is told how much is gone.
+
     Synchronization: any method from any thread; none blocks.
     """
 
     def __init__(self) -> None:
-        # Guards _known, _version and _saved.
+        # Guards _known, _left, _version and _saved.
         self._lock = threading.Lock()
         self._known: dict[str, Consumer] = {}
+        self._left: dict[str, int] = {}  # what each of those that were forgotten had acknowledged, the latest last
         self._version = 0  # of what is in memory
         self._saved = 0  # of what is on disk
 
-    def load(self, stored: Iterable[Consumer], newest: int, *, new_stream: bool) -> None:
-        """Add what the disk holds. In a ``new_stream`` who was known before begins at its first alert."""
+    def load(
+        self, stored: Iterable[Consumer], newest: int, *, new_stream: bool, left: Mapping[str, int] | None = None
+    ) -> None:
+        """Add what the disk holds; ``left``: who was forgotten, and what each had acknowledged.
+
+        In a ``new_stream`` who was known before begins at its first alert.
+        """
         with self._lock:
+            self._left = dict(left or {})
             if new_stream:
                 self._known = {name: replace(known, acked=0) for name, known in self._known.items()}
                 self._version += bool(self._known)
@@ -62,12 +72,13 @@ class Consumers:
                 self._known[consumer.name] = replace(known or consumer, acked=acked)
 
     def register(self, name: str, start: int, seen: float) -> int | None:
-        """Its ack, where it is known; a new one gets ``start``; None when there is no place."""
+        """Its ack, where it is known; a new one gets ``start``, one that was forgotten no more than it acknowledged;
+        None when there is no place."""
         with self._lock:
             known = self._known.get(name)
             if known is None and not self._room(_owner(name)):
                 return None
-            known = known or Consumer(name, start, seen, seen)
+            known = known or Consumer(name, min(start, self._left.pop(name, start)), seen, seen)
             self._put(replace(known, last_seen=seen or known.last_seen))
             return known.acked
 
@@ -81,13 +92,15 @@ class Consumers:
                 self._put(replace(known, acked=seq, last_seen=seen or known.last_seen))
             return True
 
-    def settle(self, now: float, unseen_since: float) -> list[str]:
-        """With a clock that is right: date who was seen without one, forget who was unseen for long; their names."""
+    def settle(self, now: float, unseen_since: float) -> dict[str, int]:
+        """With a clock that is right: date who was seen without one, forget who was unseen for long; what those had
+        acknowledged."""
         with self._lock:
-            forgotten = [name for name, known in self._known.items() if 0 < known.last_seen < unseen_since]
+            forgotten = {each.name: each.acked for each in self._known.values() if 0 < each.last_seen < unseen_since}
             for name in forgotten:
                 del self._known[name]
                 self._version += 1
+            self._left = dict([*self._left.items(), *forgotten.items()][-MAX_LEFT:])
             for known in [known for known in self._known.values() if not known.last_seen]:
                 self._put(replace(known, first_seen=known.first_seen or now, last_seen=now))
             return forgotten

@@ -54,6 +54,8 @@ def backup(folder: Path, target: Path) -> None:
     path = _existing(folder)
     if _status(target) is not None:
         raise StateError(f"{target}: exists; give another name")
+    if files.left(target):
+        raise StateError(f"{target}: the log of another file of that name is there (-wal, -shm); give another name")
     if not _is_folder(target.parent):
         raise StateError(f"{target}: there is no such folder; make it, or give another")
     with _damage_of(path, _MEND), _reading(path) as source:
@@ -62,6 +64,7 @@ def backup(folder: Path, target: Path) -> None:
 
 def restore(folder: Path, origin: Path, *, machine_id: str | None = None, now: float | None = None) -> Path | None:
     """Put a backup in the place of the outbox, as a new stream; where the present one was moved to, None without one.
+    Of one whose file is gone that is the log (``-wal``, ``-shm``) alone.
 
     Refused while a program has the outbox; raises StateError, and then the present one is still in its place. What
     root makes is the folder's owner's.
@@ -78,7 +81,7 @@ def restore(folder: Path, origin: Path, *, machine_id: str | None = None, now: f
             identity = machine.machine_id() if machine_id is None else machine_id
             with contextlib.closing(Database(part, identity)) as database:  # proves that it is a sound outbox
                 database.renew()
-        aside = files.set_aside(path, "replaced", time.time() if now is None else now) if path.exists() else None
+        aside = files.set_aside(path, "replaced", time.time() if now is None else now) if files.left(path) else None
         with translated(path):
             part.rename(path)
             files.sync_folder(folder)

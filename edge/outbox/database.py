@@ -14,14 +14,13 @@ from typing import NamedTuple
 import msgspec
 
 from edge.outbox import files, rows
-from edge.outbox.consumers import Consumer
+from edge.outbox.consumers import MAX_LEFT, Consumer
 from edge.outbox.faults import Fault, translated
 from edge.types import Alert, StoredAlert, StreamBounds
 
 SCHEMA = 1
 ROW_BYTES = 150  # what a row takes beside its JSON: label twice (table and index), event, time, page overhead
 LOG_BYTES = 4 << 20  # the log file is cut back to this after it grew
-MAX_LEFT = 64  # beyond it the one that was forgotten first is not counted any more
 
 _TABLES = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID",
@@ -34,7 +33,7 @@ _TABLES = (
 
 
 class Left(NamedTuple):
-    """A consumer that was forgotten: alerts after ``acked`` up to ``newest`` were there for it, and it never came."""
+    """A consumer that was forgotten: alerts after ``acked`` up to ``newest`` were for it, and it never came."""
 
     name: str
     acked: int
@@ -168,9 +167,11 @@ class Database:
         )
 
     def leave(self, forgotten: Iterable[Left], known: Container[str]) -> None:
-        """Note what these never had, as long as it is there and they are not ``known`` again; in a transaction."""
-        left = [each for each in (*self.totals.left, *forgotten) if each.newest >= self.totals.oldest_seq]
-        left = [each for each in left if each.name not in known]
+        """Note what these never had, as long as they are not ``known`` again; in a transaction.
+
+        Also when all of that is gone: who comes back is told so.
+        """
+        left = [each for each in (*self.totals.left, *forgotten) if each.name not in known]
         self.totals = replace(self.totals, left=tuple(left[-MAX_LEFT:]))
 
     def date(self, now: float) -> None:
@@ -231,7 +232,8 @@ class Database:
         meta = dict(self._connection.execute("SELECT key, value FROM meta"))
         schema, stream, size, unread = (meta.get(key) for key in ("schema", "stream", "size", "unread"))
         if isinstance(schema, int) and schema > SCHEMA:
-            words = f"was made by a newer preact-edge (its format is {schema}); install that one, or move the file away"
+            advice = "install that one, or move the file away with its -wal and -shm"
+            words = f"was made by a newer preact-edge (its format is {schema}); {advice}"
             raise Fault(self._path, "newer", words)
         if not (isinstance(stream, str) and stream and isinstance(size, int) and isinstance(unread, int)):
             raise Fault(self._path, "damaged", "its meta table is not complete")

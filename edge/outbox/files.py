@@ -75,14 +75,19 @@ def heir(folder: os.stat_result, user: int) -> tuple[int, int] | None:
     return (folder.st_uid, folder.st_gid) if user == 0 else None
 
 
+def left(path: Path) -> bool:
+    """Whether the database is there, or only its log: SQLite would play that into whatever file takes the name."""
+    return any(_with_suffix(path, suffix).exists() for suffix in SUFFIXES)
+
+
 def set_aside(path: Path, word: Literal["damaged", "replaced"], now: float) -> Path:
-    """Rename the database and its log files to ``NAME.WORD-UTC``, a name that was free; the new name.
+    """Rename what is there of the database and its log files to ``NAME.WORD-UTC``, a name that was free; the new name.
 
     All or nothing; raises Fault.
     """
     stem = f"{path.name}.{word}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}"
     target, number = path.with_name(stem), 1
-    while any(_with_suffix(target, suffix).exists() for suffix in SUFFIXES):
+    while left(target):
         number += 1
         target = path.with_name(f"{stem}_{number}")
     with translated(path):

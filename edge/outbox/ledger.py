@@ -99,12 +99,16 @@ class Ledger:
             return
         lowest = self._consumers.lowest()  # before anybody is forgotten: what goes now was waited for until now
         self._settle(now, now - FORGET_S if steady >= PATIENCE_S else 0.0, database.bounds)
+        snapshot = self._consumers.snapshot()
         with database.transaction():
-            database.leave(self._leaving, self._consumers.acked())
+            database.leave(self._leaving, {each.name for each in snapshot.consumers})
+            if self._consumers.dirty:
+                database.put_consumers(snapshot.consumers)  # at once: who comes back is on disk in one of the two
             database.date(now)
             first = database.older(now - self._settings.max_age_days * DAY_S)
             database.trim(first if lowest is None else min(first, lowest + 1), lowest)
         self._leaving.clear()
+        self._consumers.saved(snapshot)
 
     def tidy_in(self) -> float:
         """Seconds until tidy has something to do."""
@@ -149,12 +153,10 @@ class Ledger:
 
     def _settle(self, now: float, unseen_since: float, bounds: StreamBounds) -> None:
         """Date who was seen without a clock, forget who was unseen for long, and note what those never had."""
-        acked = self._consumers.acked()
-        for name in self._consumers.settle(now, unseen_since):
-            left = Left(name, max(acked[name], bounds.oldest_seq - 1), bounds.next_seq - 1)
+        for name, acked in self._consumers.settle(now, unseen_since).items():
             words = "consumer %s was not seen for %d days and is forgotten; %d alerts that it never had may go"
-            logger.warning(words, name, FORGET_S // DAY_S, left.newest - left.acked)
-            self._leaving.append(left)
+            logger.warning(words, name, FORGET_S // DAY_S, bounds.next_seq - max(acked + 1, bounds.oldest_seq))
+            self._leaving.append(Left(name, acked, bounds.next_seq - 1))
 
     def _join(self, database: Database) -> Sequence[StoredAlert]:
         """Bring together what this run knows and what the file holds."""
@@ -167,7 +169,8 @@ class Ledger:
             self.blemish = f"{self.path} was removed or replaced while it was in use; a new stream was begun"
         if new_stream:
             self._leaving.clear()
-        self._consumers.load(database.consumers(), following - 1, new_stream=new_stream)
+        left = {each.name: each.acked for each in (*database.totals.left, *self._leaving)}
+        self._consumers.load(database.consumers(), following - 1, new_stream=new_stream, left=left)
         if last is None or new_stream:
             return ()
         return database.page(last.next_seq - 1, following - last.next_seq)

@@ -133,7 +133,8 @@ class Outbox:
             return OutboxCounters(len(self._waiting), self._waiting.given_up, self._unread)
 
     def register(self, consumer: str, start: int | None = None) -> int | None:
-        """The highest acknowledged number of a consumer, OWNER/NAME. A new one begins with ``start``, or the newest.
+        """The highest acknowledged number of a consumer, OWNER/NAME. A new one begins with ``start``, or the newest;
+        one that was forgotten with no more than it had acknowledged.
 
         None: there is no place for one more, or no file is open. Call it again now and then for a consumer that stays
         connected and acknowledges nothing: one unseen for ledger.FORGET_S is forgotten.
@@ -257,7 +258,7 @@ class Outbox:
             database, late = self._ledger.open()
             with self._changed:
                 self._opening += 1
-                self._waiting.remove({(each.alert.event_uid, each.alert.state) for each in late})
+                self._waiting.remove({each.alert.key for each in late})
             self._announce(database, late)
         elif database.displaced():
             raise Fault(self.path, "gone")

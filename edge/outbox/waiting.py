@@ -44,6 +44,6 @@ class Waiting:
         self._alerts.extendleft(reversed(self._batch))
         self._batch = []
 
-    def remove(self, events: set[tuple[str, str]]) -> None:
-        """Forget those of these (event_uid, state): they turned out to be stored."""
-        self._alerts = deque(alert for alert in self._alerts if (alert.event_uid, alert.state) not in events)
+    def remove(self, keys: set[tuple[str, str, str]]) -> None:
+        """Forget those of these keys: they turned out to be stored."""
+        self._alerts = deque(alert for alert in self._alerts if alert.key not in keys)

@@ -13,6 +13,7 @@ from edge.text import is_printable
 HARDLY = 0.95  # scores from here on are rare with quantized models, also of what is plain to see
 HARDLY_HITS = 300  # frames: 20 seconds at 15 a second, all of which must match
 HARDLY_S = 3600.0  # nobody who is up to something stays so long in one piece
+MOST_LISTED = 3  # classes that a line names: a rule may ask for 64, and what blinds it is said with every result
 _NUMBERED = re.compile(r"class \d+")  # what a class without a name is called
 
 
@@ -97,7 +98,7 @@ def _missing(rule: Rule, known: frozenset[str]) -> str:
         return f"does not know {_listed(unknown)}"
     barred = frozenset(map(fold, rule.none))
     if rule.any and not any(_knows(name, known) and fold(name) not in barred for name in rule.any):
-        return f"knows none of {_listed(name for name in rule.any if fold(name) not in barred)}"
+        return f"knows none of {_listed([name for name in rule.any if fold(name) not in barred])}"
     return ""
 
 
@@ -105,5 +106,6 @@ def _knows(name: str, known: frozenset[str]) -> bool:
     return fold(name) in known or _NUMBERED.fullmatch(fold(name)) is not None
 
 
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(f"'{name}'" for name in names)
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+    return ", ".join(f"'{name}'" for name in names[:MOST_LISTED]) + more

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -11,9 +12,9 @@ from typing import TypeAlias
 
 from edge.errors import ConfigError, SecurityError
 from edge.paths import expand, substitute
-from edge.storage import write_atomic
 
 LARGEST = 1 << 20  # bytes; far more than any chain, list or table of keys, far less than the memory
+READABLE = 0o644
 OTHERS = stat.S_IROTH | stat.S_IWOTH | stat.S_IXOTH
 NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)  # a file system without hard links, such as a USB stick's
 
@@ -49,13 +50,8 @@ def write_new(path: Path, content: bytes, *, private: bool = False) -> None:
     part = path.with_name(f".{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.unlink(missing_ok=True)
         try:
-            mode = 0o600 if private else 0o644
-            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as out:
-                out.write(content)
-                out.flush()
-                os.fsync(out.fileno())
+            _write(part, content, 0o600 if private else READABLE)
             _name(part, path)
         finally:
             part.unlink(missing_ok=True)
@@ -63,12 +59,43 @@ def write_new(path: Path, content: bytes, *, private: bool = False) -> None:
         raise _unwritten(path, error) from error
 
 
-def replace(path: Path, content: bytes) -> None:
-    """Write a file that is no secret anew; whoever reads it finds the old content or the new. Raises SecurityError."""
+def replace(path: Path, content: bytes, *, like: Path | None = None) -> None:
+    """Write a file that is no secret anew; whoever reads it finds the old content or the new. Raises SecurityError.
+
+    Its mode, and where this user may give it away its owner, are those of ``like``, otherwise of the old one.
+    """
+    part = path.with_name(f".{os.getpid()}.part")
     try:
-        write_atomic(path, content)
+        try:
+            old = _status(like or path)
+            _write(part, content, stat.S_IMODE(old.st_mode) if old else READABLE, old)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
     except OSError as error:
         raise _unwritten(path, error) from error
+
+
+def _write(part: Path, content: bytes, mode: int, owner: os.stat_result | None = None) -> None:
+    """A new file with just this mode, whatever the umask and what lay there before, on disk; a stick keeps no modes."""
+    part.unlink(missing_ok=True)
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+        if owner is not None:
+            with contextlib.suppress(OSError):
+                os.fchown(out.fileno(), owner.st_uid, owner.st_gid)
+        with contextlib.suppress(PermissionError):
+            os.fchmod(out.fileno(), mode)
+        out.write(content)
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """None where there is nothing yet; raises OSError."""
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
 
 
 def _name(part: Path, path: Path) -> None:

@@ -52,9 +52,13 @@ class Fleet:
         self.certificate, self._key, self.revoked = folder / "ca.pem", folder / "ca.key", folder / "crl.pem"
 
     def create(self) -> list[Path]:
-        """Make the authority with an empty list of revoked certificates, or what of it is missing; the files made."""
+        """Make the authority with an empty list of revoked certificates, or what of it is missing; the files made.
+
+        Refused where a certificate was issued: an empty list would make those good again that were revoked.
+        """
         files = (self._key, self.certificate, self.revoked)
         missing = _missing(*files, otherwise="another authority takes another folder")
+        self._check_none_issued(missing)
         now = x509.moment(self._clock())
         if self.certificate in missing:
             key = x509.new_key() if self._key in missing else _read_key(self._key)
@@ -105,6 +109,16 @@ class Fleet:
             public = key.public_key()
         certificate = authority.sign(names, public, terms.days, x509.moment(self._clock()))
         return paper.put(certificate, old, key, missing)
+
+    def _check_none_issued(self, missing: Sequence[Path]) -> None:
+        issued = sorted(file.name for kind in ("device", "backend") for file in self.folder.glob(f"{kind}-*.pem"))
+        if issued:
+            lost = ", ".join(file.name for file in missing)
+            advice = f"bring {lost} back from a backup; devices have a copy of {self.revoked.name}, too"
+            raise SecurityError(
+                f"{missing[0]}: is lost, for {issued[0]} was issued here, and a new one would not know what is revoked;"
+                f" {advice}"
+            )
 
     def _authority(self) -> x509.Authority:
         if not os.path.lexists(self._key):
@@ -190,7 +204,7 @@ class _Paper:
         """Write a certificate, and its key if that is missing; a replaced one goes beside it, under its number."""
         if old is not None:
             file = self.certificate
-            replace(file.with_name(f"{file.stem}.{old.serial_number:x}{file.suffix}"), x509.pem(old))
+            replace(file.with_name(f"{file.stem}.{old.serial_number:x}{file.suffix}"), x509.pem(old), like=file)
             replace(file, x509.pem(certificate))
             return [file]
         if key is not None and self.key in missing:

@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote
 
 from edge import RELEASED
 from edge.errors import SecurityError
+from edge.text import printable
 
 Role: TypeAlias = Literal["viewer", "control"]
 ROLES: tuple[Role, ...] = ("viewer", "control")
@@ -19,7 +20,7 @@ PeerCertificate: TypeAlias = Mapping[str, Any]  # what ssl's getpeercert() retur
 DEVICE_URI = "urn:preact-edge:device:"
 ROLE_URI = "urn:preact-edge:role:"
 RELEASED_AT = datetime.fromisoformat(RELEASED).replace(tzinfo=timezone.utc).timestamp()
-LONGEST_NAME = 64
+LONGEST_NAME = 64  # characters, before those that cannot be shown are escaped
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,11 @@ def role_uri(role: Role) -> str:
     return ROLE_URI + role
 
 
+def devices(cert: PeerCertificate) -> list[str]:
+    """The ids of the devices that a certificate names, as they are in settings: nothing is percent-encoded."""
+    return [unquote(uri[len(DEVICE_URI) :]) for uri in _uris(cert) if uri.startswith(DEVICE_URI)]
+
+
 def identify(cert: PeerCertificate) -> Peer:
     """Read names out of a certificate that TLS has verified.
 
@@ -48,20 +54,20 @@ def identify(cert: PeerCertificate) -> Peer:
     beside the first leaves none. A device's certificate takes its role from a URI alone, so that an OU that merely
     names a department never makes a device's key a backend's.
     """
-    uris = [value for kind, value in cert.get("subjectAltName", ()) if kind == "URI"]
-    devices = [unquote(uri[len(DEVICE_URI) :]) for uri in uris if uri.startswith(DEVICE_URI)]
+    uris, ids = _uris(cert), devices(cert)
     roles = [uri[len(ROLE_URI) :] for uri in uris if uri.startswith(ROLE_URI)]
-    if not roles and not devices:
+    if not roles and not ids:
         roles = _subject(cert, "organizationalUnitName")
     names = [*_subject(cert, "commonName"), *uris, str(cert.get("serialNumber", "unnamed"))]
-    return Peer(_printable(names[0]), _role(roles), devices[0] if len(devices) == 1 and devices[0] else None)
+    return Peer(printable(names[0][:LONGEST_NAME]), _role(roles), ids[0] if len(ids) == 1 and ids[0] else None)
 
 
 def check_device(cert: PeerCertificate, device_id: str) -> None:
     """Raise SecurityError unless the certificate is that of this device: it is what is verified, not the address."""
     peer = identify(cert)
     if peer.device_id != device_id:
-        owner = f"device {_printable(peer.device_id)}" if peer.device_id else f"{peer.name}, which is no device"
+        found = printable((peer.device_id or "")[:LONGEST_NAME])
+        owner = f"device {found}" if found else f"{peer.name}, which is no device"
         raise SecurityError(f"certificate: is that of {owner}, not of device {device_id}; check the address")
 
 
@@ -94,13 +100,13 @@ def day(moment: float) -> str:
     return datetime.fromtimestamp(moment, timezone.utc).strftime("%Y-%m-%d")
 
 
+def _uris(cert: PeerCertificate) -> list[str]:
+    return [value for kind, value in cert.get("subjectAltName", ()) if kind == "URI"]
+
+
 def _subject(cert: PeerCertificate, kind: str) -> list[str]:
     return [value for part in cert.get("subject", ()) for name, value in part if name == kind]
 
 
 def _role(found: list[str]) -> Role | None:
     return next((role for role in ROLES if set(found) == {role}), None)
-
-
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in text[:LONGEST_NAME])

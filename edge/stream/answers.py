@@ -26,6 +26,8 @@ REMEMBERED_BYTES = 8 << 20  # of them together, so that pictures do not fill the
 
 LOGGED_NAMES = 200  # characters of a command's arguments' names in the log: a client may send 64 KiB of them
 
+ASKING = ("get_status", "get_config", "get_alerts", "snapshot", "explain")  # they change nothing
+
 Handler: TypeAlias = Callable[[dict[str, Any]], Any]
 Say: TypeAlias = Callable[[bytes], None]
 
@@ -64,8 +66,8 @@ class Answers:
         self._desk = desk
         self._clock = clock
         self._asked: dict[tuple[str, str], _Asked] = {}  # by principal and id, the oldest first
-        # One for each command, lest who asks for the state again and again hides that it changed a setting.
-        self._logs = {name: Quiet(logger, clock).log for name in handlers}
+        # Who asks again and again fills no log, and hides nothing: what changes something is always there.
+        self._logs = {name: Quiet(logger, clock).log for name in ASKING}
 
     def give(self, asker: Asker, command: Command, say: Say) -> None:
         """Have ``say`` called with the answer, now or later."""
@@ -103,9 +105,8 @@ class Answers:
         if len(answer) > MAX_JSON:
             answer = replies.command_failed(command.id, "failed", f"the answer would be {len(answer)} bytes long")
         text = "command %s%s by %s (%s): %s"
-        self._logs[command.cmd](
-            logging.INFO, text, command.cmd, _names(command.args), asker.principal, asker.where, outcome
-        )
+        log = self._logs.get(command.cmd, logger.log)
+        log(logging.INFO, text, command.cmd, _names(command.args), asker.principal, asker.where, outcome)
         asked.answer = answer
         self._forget()
         waiting, asked.waiting = asked.waiting, []

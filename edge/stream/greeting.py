@@ -29,8 +29,9 @@ class Peer:
 class Login:
     """What a client may do, who it is, and the device's own proof.
 
-    ``principal`` is ``mtls:NAME`` by a certificate, ``hmac:KEY_ID`` by a key, and ``open`` for all without a login:
-    consumers and ids of commands belong to it.
+    ``principal`` is ``mtls:NAME`` by a certificate, ``hmac:KEY_ID`` by a key, ``hmac-plain:KEY_ID`` by a key without
+    TLS, where others may speak after the login, and ``open`` for all without one: consumers and ids of commands
+    belong to it.
     """
 
     role: Role
@@ -73,7 +74,10 @@ def log_in(hello: Hello, terms: Terms, peer: Peer, keys: LoginKeys | None, devic
     if not is_proof(hello.auth.mac, secret, "client", challenge) or key is None:
         raise Fault("auth_failed", "the login is wrong: check key_id, secret, device_id and listener")
     # What follows a login on plain TCP could be anybody's: it may only look.
-    return Login(key.role if peer.encrypted else "viewer", f"hmac:{key.key_id}", prove(secret, "server", challenge))
+    proof = prove(secret, "server", challenge)
+    if not peer.encrypted:
+        return Login("viewer", f"hmac-plain:{key.key_id}", proof)
+    return Login(key.role, f"hmac:{key.key_id}", proof)
 
 
 def find_start(

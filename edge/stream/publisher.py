@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from edge.stream.hub import Hub
 from edge.types import Alert, Result, StoredAlert
@@ -17,7 +17,6 @@ logger = logging.getLogger(__name__)
 
 MAX_WAITING = 64  # results behind an alert that is being stored; full: the oldest without an alert is left out
 
-Key: TypeAlias = tuple[str, str, str]  # of one alert: its event, its state and its level
 
 
 class AlertStore(Protocol):
@@ -37,8 +36,8 @@ class _Waiting:
     def __init__(self, result: Result, due: float) -> None:
         self.result = result.without_pixels()
         self.due = due
-        self.stored: dict[Key, StoredAlert | None] = {}
-        self.missing = {_key(alert) for alert in result.alerts}
+        self.stored: dict[tuple[str, str, str], StoredAlert | None] = {}
+        self.missing = {alert.key for alert in result.alerts}
 
 
 class Publisher:
@@ -100,7 +99,7 @@ class Publisher:
             return max(0.0, self._waiting[0].due - now) if self._waiting else None
 
     def _take(self, stored: StoredAlert) -> None:
-        key = _key(stored.alert)
+        key = stored.alert.key
         for entry in self._waiting:
             if key in entry.missing:
                 entry.missing.remove(key)
@@ -125,10 +124,6 @@ class Publisher:
 
 
 def _copy(alert: Alert, entry: _Waiting) -> Copy:
-    stored = entry.stored.get(_key(alert))
+    stored = entry.stored.get(alert.key)
     age_s = max(0.0, time.time() - alert.timestamp)
     return Copy(stored.alert, stored, age_s=age_s) if stored else Copy(alert, age_s=age_s)
-
-
-def _key(alert: Alert) -> Key:
-    return alert.event_uid, alert.state, alert.threat_level

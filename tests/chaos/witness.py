@@ -70,7 +70,7 @@ def session(sock: socket.socket, cursor: dict[str, Any], met: threading.Event) -
         elif message["type"] == "ping":
             say({"type": "pong", "t": message["t"]})
         elif message["type"] == "alert" and greeted:
-            key = (message["event_uid"], message["state"])
+            key = (message["event_uid"], message["state"], message["threat_level"])
             if message["durable"]:
                 if message["seq"] != cursor["after"] + 1:
                     raise ValueError(f"{message['seq']} came where {cursor['after'] + 1} was due")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
 import subprocess
@@ -22,7 +23,7 @@ from tests.support import ROOT
 KEY_FITS = 300  # bytes: a key has fewer, a certificate and a request more
 
 
-def certs(*arguments: str | Path, largest: int = -1) -> subprocess.CompletedProcess[str]:
+def certs(*arguments: str | Path, largest: int = -1, mask: int = 0o022) -> subprocess.CompletedProcess[str]:
     """``largest`` is the size beyond which no file can be written, as on a disk that is full."""
     command = [sys.executable, "-m", "edge", "certs", *map(str, arguments)]
     limit = largest if largest >= 0 else resource.RLIM_INFINITY
@@ -33,12 +34,13 @@ def certs(*arguments: str | Path, largest: int = -1) -> subprocess.CompletedProc
         text=True,
         check=False,
         stdin=subprocess.DEVNULL,
+        umask=mask,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
     )
 
 
-def done(*arguments: str | Path) -> str:
-    found = certs(*arguments)
+def done(*arguments: str | Path, mask: int = 0o022) -> str:
+    found = certs(*arguments, mask=mask)
     assert (found.returncode, found.stderr) == (0, ""), found.stderr
     return found.stdout
 
@@ -244,6 +246,57 @@ def test_an_authority_whose_list_was_not_written(folder):
     assert (folder / "ca.pem").read_bytes() == certificate
     done("device", folder, "door-3")
     done("revoke", folder, folder / "device-door-3.pem")
+
+
+@pytest.mark.parametrize("issued", [("device", "door-3"), ("backend", "main", "--role", "viewer")])
+def test_a_list_that_was_lost_is_not_made_anew_and_empty(folder, issued):
+    """What it named would be good again."""
+    action, *names = issued
+    done(action, folder, *names)
+    certificate = folder / f"{action}-{names[0]}.pem"
+    done("revoke", folder, certificate)
+    kept = (folder / "crl.pem").rename(folder / "a backup")
+    told = failed("ca", folder)
+    assert f"{folder}/crl.pem: is lost, for {certificate.name} was issued here" in told
+    assert "bring crl.pem back from a backup; devices have a copy of crl.pem, too" in told
+    assert not (folder / "crl.pem").exists()
+    (folder / "ca.pem").unlink()
+    assert "bring ca.pem, crl.pem back from a backup" in failed("ca", folder)
+    assert not (folder / "ca.pem").exists()
+    kept.rename(folder / "crl.pem")
+    assert "exists already and is left as it is" in failed("ca", folder)
+
+
+def test_a_renewed_certificate_has_the_mode_and_the_owner_of_the_old_one(folder, tmp_path):
+    """A service that could read it still can."""
+    done("device", folder, "door-3")
+    done("self-signed", "door-5", tmp_path / "pinned")
+    files = folder / "device-door-3.pem", tmp_path / "pinned" / "device.pem", folder / "crl.pem"
+    owner = (65_534, 65_533) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+    for file in files:
+        os.chown(file, *owner)
+        file.chmod(0o640)
+    for mask in (0o022, 0o077):
+        done("device", folder, "door-3", "--renew", mask=mask)
+        done("self-signed", "door-5", tmp_path / "pinned", "--renew", mask=mask)
+        done("revoke", folder, mask=mask)
+    kept = [*folder.glob("device-door-3.*.pem"), *(tmp_path / "pinned").glob("device.*.pem")]
+    assert len(kept) == 4
+    for file in (*files, *kept):
+        found = file.stat()
+        assert (oct(found.st_mode & 0o777), found.st_uid, found.st_gid) == ("0o640", *owner), file
+    assert (folder / "device-door-3.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_is_no_secret_can_be_read_whatever_the_umask(tmp_path):
+    fleet, own = tmp_path / "fleet", tmp_path / "own"
+    done("ca", fleet, mask=0o077)
+    done("device", fleet, "door-3", mask=0o077)
+    done("request", "door-4", own, mask=0o077)
+    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in (*fleet.iterdir(), *own.iterdir())}
+    names = ("ca.pem", "crl.pem", "device-door-3.pem", "device.csr")
+    secrets = ("ca.key", "device-door-3.key", "device.key")
+    assert modes == dict.fromkeys(names, "0o644") | dict.fromkeys(secrets, "0o600")
 
 
 def test_a_renewal_that_was_broken_off_changes_nothing_and_can_be_repeated(folder):

@@ -17,6 +17,7 @@ from edge.commands import check, common
 from edge.controls.settings import FILE
 from edge.errors import EdgeError
 from tests.certificates import FleetFiles, make_fleet
+from tests.streaming import own_port
 
 TLS = "[[listeners]]\nhost = '127.0.0.1'\nport = 0\ntls = true\n"
 SECURITY = "[security]\ncertificate = '{certificate}'\nprivate_key = "
@@ -44,6 +45,13 @@ def taken() -> Iterator[int]:
     """A port that somebody else listens on."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         yield sock.getsockname()[1]
+
+
+@pytest.fixture
+def free() -> Iterator[int]:
+    """A port that nobody listens on."""
+    with own_port() as port:
+        yield port
 
 
 def options(folder: Path, text: str) -> argparse.Namespace:
@@ -91,13 +99,11 @@ def refusal_of_run(args: argparse.Namespace) -> str:
     ],
 )
 def test_check_and_run_refuse_in_the_same_words(
-    fleet: FleetFiles, taken: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, words: str
+    fleet: FleetFiles, taken: int, free: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, words: str
 ) -> None:
     shutil.copy(fleet.device.private_key, tmp_path / "open.key")
     (tmp_path / "open.key").chmod(0o644)
     (tmp_path / "keys.toml").touch(0o600)
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        free = sock.getsockname()[1]
     words_for = {
         "{folder}": tmp_path,
         "{taken}": taken,

@@ -21,7 +21,7 @@ from tests.support import ROOT
 from tests.talking import KEYS, SECRET, Talker, client_tls
 
 OPEN = Listener(name="open", host="127.0.0.1", port=0)
-HMAC = Listener(name="hmac", host="127.0.0.1", port=0, auth="hmac")
+HMAC = Listener(name="hmac-plain", host="127.0.0.1", port=0, auth="hmac")
 MTLS = Listener(name="mtls", host="127.0.0.1", port=0, auth="mtls", tls=True)
 LISTENERS = (OPEN, HMAC, MTLS)
 
@@ -53,16 +53,16 @@ def served(fleet: FleetFiles, tmp_path: Path) -> Iterator[Keeping]:
 
 
 def session(served: Keeping, fleet: FleetFiles, who: str, **hello: Any) -> Talker:
-    """A session of ``open``, ``hmac:KEY`` or ``mtls:NAME``; its hello_ok is in ``passed``."""
+    """A session of ``open``, ``hmac-plain:KEY`` or ``mtls:NAME``; its hello_ok is in ``passed``."""
     kind, _, name = who.partition(":")
     tls = client_tls(fleet, fleet.security(f"backend-{name}")) if kind == "mtls" else None
     client = served.talker([listener.name for listener in LISTENERS].index(kind), tls=tls)
-    auth = client.log_in(SECRET, name) if kind == "hmac" else None
+    auth = client.log_in(SECRET, name) if kind == "hmac-plain" else None
     client.passed = [client.hello(auth=auth, **{"subscribe": []} | hello)]
     return client
 
 
-WHO = ("open", "hmac:backend-1", "mtls:backend-1", "mtls:viewer")
+WHO = ("open", "hmac-plain:backend-1", "mtls:backend-1", "mtls:viewer")
 
 
 def test_a_name_is_another_consumer_for_each_who_says_it(served: Keeping, fleet: FleetFiles) -> None:

@@ -67,9 +67,9 @@ def test_it_agrees_with_a_direct_decode_on_every_picture(name):
 @pytest.mark.parametrize("name", MODELS)
 def test_it_agrees_with_a_direct_decode_on_tflite_runtime(name):
     images = sorted((shared_assets() / "images").glob("*.jpg"))
-    python = os.environ.get("PREACT_EDGE_TFLITE_PYTHON", "")
+    python = os.environ.get("TEST_TFLITE_PYTHON", "")
     if not python:
-        pytest.skip("needs PREACT_EDGE_TFLITE_PYTHON, a Python with tflite-runtime, numpy<2, opencv and msgspec")
+        pytest.skip("needs TEST_TFLITE_PYTHON, a Python with tflite-runtime, numpy<2, opencv and msgspec")
     labels = shared_assets() / "models" / MODELS[name][0]
     command = [python, "-m", "tests.integration.agreement", "tflite-runtime", model(name), labels, *images]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

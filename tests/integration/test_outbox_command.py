@@ -124,6 +124,19 @@ def test_restore_where_there_is_nothing_yet(state: Path, tmp_path: Path) -> None
         assert [each.alert for each in everything(outbox)] == [told.stored[0].alert]
 
 
+def test_restore_where_only_a_log_was_left(state: Path, tmp_path: Path) -> None:
+    with running(state):
+        pass
+    file = tmp_path / "copy"
+    assert outbox_command("backup", file, state=state).returncode == 0
+    (state / "outbox.db").rename(state / "outbox.db-wal")
+    done = outbox_command("restore", file, state=state)
+    aside, restored = done.stdout.splitlines()
+    assert (done.returncode, restored) == (0, f"{state / 'outbox.db'}: restored, as a new stream")
+    assert aside.endswith("Z-*: what was there before")
+    assert Path(aside.partition("*")[0] + "wal").exists()
+
+
 def test_forget_a_consumer(state: Path) -> None:
     with running(state) as outbox:
         outbox.register("backend", 0)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sqlite3
 import stat
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +19,7 @@ from edge.errors import StateError
 from edge.outbox import copies
 from edge.outbox.files import FolderLock, heir
 from tests.outboxes import Told, alert, everything, running, store
+from tests.support import ROOT
 
 SERVICE = 65_534, 65_533  # a user and a group that are not root's
 
@@ -89,6 +93,48 @@ def test_what_root_makes_belongs_to_the_owner_of_the_folder(of_the_service: Path
     assert copies.restore(fresh, file) is None
     copies.summary(fresh)
     assert set((owners(folder) | owners(fresh)).values()) == {SERVICE}
+
+
+def killed_after(folder: Path, copy: Path) -> None:
+    """A device that stored an alert, then a copy was made, then it stored 50 more, and was killed with them in the log
+    alone."""
+    code = (
+        "import os, sys; from pathlib import Path; from edge.outbox import copies\n"
+        "from edge.outbox.database import Database; from tests.outboxes import NOON, alert\n"
+        "folder, copy = map(Path, sys.argv[1:]); database = Database(folder / 'outbox.db', 'this')\n"
+        "with database.transaction(): database.insert([alert(1)], NOON)\n"
+        "copies.backup(folder, copy)\n"
+        "for number in range(2, 52):\n"
+        "    with database.transaction(): database.insert([alert(number)], NOON)\n"
+        "os.kill(os.getpid(), 9)"
+    )
+    folder.mkdir()
+    found = subprocess.run([sys.executable, "-c", code, str(folder), str(copy)], cwd=ROOT, check=False)
+    assert found.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("gone", [(), ("-shm",)])
+def test_the_log_of_a_file_that_was_removed_is_moved_aside(tmp_path: Path, gone: tuple[str, ...]) -> None:
+    """SQLite would play it into the file that is put in the place of the one that was removed."""
+    folder, copy = tmp_path / "my state", tmp_path / "copy"
+    killed_after(folder, copy)
+    log = (folder / "outbox.db-wal").read_bytes()
+    for suffix in ("", *gone):
+        (folder / f"outbox.db{suffix}").unlink()
+    aside = copies.restore(folder, copy, machine_id="this", now=0.0)
+    assert aside == folder / "outbox.db.replaced-19700101T000000Z"
+    assert not aside.exists()
+    assert aside.with_name(f"{aside.name}-wal").read_bytes() == log
+    assert not (folder / "outbox.db-wal").exists()
+    with running(folder) as outbox:
+        assert [each.alert.frame_id for each in everything(outbox)] == [1]
+
+
+def test_no_copy_is_made_beside_the_log_of_another_file(filled: Path, tmp_path: Path) -> None:
+    (tmp_path / "copy-wal").touch()
+    with pytest.raises(StateError, match=r"copy: the log of another file of that name is there \(-wal, -shm\)"):
+        copies.backup(filled, tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o644])

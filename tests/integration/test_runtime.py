@@ -296,9 +296,9 @@ def test_auto_takes_litert_and_the_log_can_name_it():
 
 
 def second_python() -> str:
-    python = os.environ.get("PREACT_EDGE_TFLITE_PYTHON", "")
+    python = os.environ.get("TEST_TFLITE_PYTHON", "")
     if not python:
-        pytest.skip("needs PREACT_EDGE_TFLITE_PYTHON, a Python with tflite-runtime, numpy<2 and this package's needs")
+        pytest.skip("needs TEST_TFLITE_PYTHON, a Python with tflite-runtime, numpy<2 and this package's needs")
     return python
 
 
@@ -322,9 +322,9 @@ def test_tflite_runtime_survives_a_damaged_model(tmp_path):
 
 
 def test_tflite_runtime_with_numpy_2_says_so():
-    python = os.environ.get("PREACT_EDGE_TFLITE_NUMPY2_PYTHON", "")
+    python = os.environ.get("TEST_TFLITE_NUMPY2_PYTHON", "")
     if not python:
-        pytest.skip("needs PREACT_EDGE_TFLITE_NUMPY2_PYTHON, a Python with tflite-runtime and numpy 2")
+        pytest.skip("needs TEST_TFLITE_NUMPY2_PYTHON, a Python with tflite-runtime and numpy 2")
     check = (
         "import sys; from edge.errors import RuntimeMissing\n"
         "from edge.inference.probe import try_out; from edge.inference.runtime import Job\n"

@@ -17,7 +17,7 @@ from edge.stream.address import split_address
 from edge.stream.client import Client, Connected, Event, Lost, NoWelcome, Subscriber, Welcome, connect, engine, link
 from edge.stream.client.link import RETRY_MAX_S, RETRY_MIN_S, Backoff
 from edge.wire.framing import Message, encode
-from tests.streaming import make_alert, make_result, make_video, nothing_left, serving
+from tests.streaming import make_alert, make_result, make_video, nothing_left, own_port, serving
 from tests.support import wait_until
 
 WELCOME = encode(b'{"type":"welcome"}', "length", "big")
@@ -106,11 +106,10 @@ def test_silence_is_an_error() -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid"])
 def test_one_that_cannot_be_reached_is_named(host: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    with pytest.raises(StreamError, match=f"cannot connect to {host}:{port}: ") as caught:
-        connect(host, port, timeout=5)
-    assert "\n" not in str(caught.value)
+    with own_port() as port:
+        with pytest.raises(StreamError, match=f"cannot connect to {host}:{port}: ") as caught:
+            connect(host, port, timeout=5)
+        assert "\n" not in str(caught.value)
 
 
 def test_closing_from_another_thread_ends_a_client_that_waits() -> None:
@@ -156,23 +155,22 @@ def test_a_device_that_never_speaks_is_given_up() -> None:
 
 def test_closing_ends_an_iteration_that_waits_for_the_next_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link, "RETRY_MIN_S", 20.0)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    client = Subscriber("127.0.0.1", port)
-    events: list[Event] = []
+    with own_port() as port:
+        client = Subscriber("127.0.0.1", port)
+        events: list[Event] = []
 
-    def follow() -> None:
-        for event in client:
-            events.append(event)
+        def follow() -> None:
+            for event in client:
+                events.append(event)
 
-    thread = threading.Thread(target=follow)
-    thread.start()
-    wait_until(lambda: events)
-    client.close()
-    client.close()
-    thread.join(5)
-    assert not thread.is_alive()
-    assert [type(event) for event in events] == [Lost]
+        thread = threading.Thread(target=follow)
+        thread.start()
+        wait_until(lambda: events)
+        client.close()
+        client.close()
+        thread.join(5)
+        assert not thread.is_alive()
+        assert [type(event) for event in events] == [Lost]
 
 
 def test_one_that_was_never_started_can_be_closed() -> None:
@@ -196,14 +194,13 @@ def test_a_name_without_an_address_is_lost_and_tried_again() -> None:
 
 
 def test_a_listener_outlives_a_restart_of_the_device() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    listener = Listener(host="127.0.0.1", port=port)
-    with Subscriber("127.0.0.1", port, hello="never") as client:
-        with serving(listener):
-            assert any(isinstance(event, Welcome) for event in client)
-        with serving(listener):
-            assert any(isinstance(event, Welcome) for event in client)
+    with own_port() as port:
+        listener = Listener(host="127.0.0.1", port=port)
+        with Subscriber("127.0.0.1", port, hello="never") as client:
+            with serving(listener):
+                assert any(isinstance(event, Welcome) for event in client)
+            with serving(listener):
+                assert any(isinstance(event, Welcome) for event in client)
 
 
 def test_a_client_can_be_made_from_any_connected_socket() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import stat
 import sys
 import threading
@@ -17,7 +16,7 @@ import pytest
 from edge.errors import ConfigError, StateError, StreamError
 from edge.stream.client import Alert, Cursor, FileCursor, Lost, Reset, Subscriber, Welcome, link
 from tests.scripted import STREAM, Caller, alert, scripted
-from tests.streaming import nothing_left, running
+from tests.streaming import nothing_left, own_port, running
 from tests.support import wait_until
 
 
@@ -31,13 +30,6 @@ def _nothing_left() -> Iterator[None]:
 def _soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link, "RETRY_MIN_S", 0.001)
     monkeypatch.setattr(link, "RETRY_MAX_S", 0.05)
-
-
-@pytest.fixture
-def unused() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 T = TypeVar("T")
@@ -72,10 +64,10 @@ def test_what_was_closed_before_it_began_stays_closed() -> None:
     client.close()
 
 
-def test_a_command_says_why_there_is_no_connection(unused: int) -> None:
-    with Subscriber("127.0.0.1", unused) as client:
+def test_a_command_says_why_there_is_no_connection() -> None:
+    with own_port() as port, Subscriber("127.0.0.1", port) as client:
         upto(Lost, client)
-        with pytest.raises(StreamError, match=rf"within 0\.05 s: cannot connect to 127\.0\.0\.1:{unused}: .*refused"):
+        with pytest.raises(StreamError, match=rf"within 0\.05 s: cannot connect to 127\.0\.0\.1:{port}: .*refused"):
             client.command("get_status", timeout=0.05)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import select
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,7 +20,7 @@ from edge.security.keys import append_key
 from edge.stream import client
 from edge.stream.client.messages import Event
 from edge.stream.client.refusals import Distrust
-from tests.streaming import running
+from tests.streaming import own_port, running
 from tests.support import ROOT
 
 PAGE = (ROOT / "docs/python-client.md").read_text("utf-8")
@@ -104,13 +104,11 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
     fleet.device("door-3", Terms(days=30))
     fleet.backend("main", "control", Terms(days=30))
     append_key("backend-1", "viewer", folder / "keys.toml")
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in PORTS]
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    (folder / "device.toml").write_text(CONFIG.format(folder=folder, ports=ports))
     command = [sys.executable, "-m", "edge", "run", "-c", str(folder / "device.toml")]
-    with subprocess.Popen(command, cwd=ROOT) as process:
+    with contextlib.ExitStack() as held:
+        ports = [held.enter_context(own_port()) for _ in PORTS]
+        (folder / "device.toml").write_text(CONFIG.format(folder=folder, ports=ports))
+        process = held.enter_context(subprocess.Popen(command, cwd=ROOT))
         try:
             wait_for_an_alert(ports[0])
             yield Device(folder, ports)

@@ -799,7 +799,7 @@ def test_what_a_device_says_cannot_steer_a_terminal() -> None:
         caller.wait_for_end()
 
     with scripted(device) as peer, Subscriber(*peer.address) as client:
-        assert str(until(Lost, client)[-1]).startswith("the device refused: ?[2Jno?way (bad_json)")
+        assert str(until(Lost, client)[-1]).startswith(r"the device refused: \x1b[2Jno\nway (bad_json)")
 
 
 def test_the_last_ack_is_sent_before_it_closes(monkeypatch: pytest.MonkeyPatch) -> None:

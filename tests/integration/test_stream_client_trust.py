@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -101,6 +102,21 @@ def test_another_device_is_told_nothing(fleet: FleetFiles, options: dict[str, An
     with pytest.raises(Untrusted, match=reason):
         raise lost.error
     assert heard == []
+
+
+@pytest.mark.parametrize("device_id", ["Tür 3/a:b", "100%", "%41"])
+def test_an_id_that_a_uri_cannot_hold_is_found_in_the_certificate(tmp_path: Path, device_id: str) -> None:
+    """[EDGE-11-6]"""
+    fleet = make_fleet(tmp_path, device_id=device_id)
+    device = fleet.security(f"device-{quote(device_id, safe='')}")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(device.certificate, device.private_key)
+    with scripted(first_alert, first_alert, tls=context) as peer:
+        with Subscriber(*peer.address, tls=Tls(ca=fleet.ca, device=device_id)) as client:
+            assert isinstance(next(client), Connected)
+        with Subscriber(*peer.address, tls=Tls(ca=fleet.ca, device=quote(device_id, safe=""))) as client:
+            reason = lost_at_first(client).reason
+    assert f"the certificate is of {device_id}, not of the device {quote(device_id, safe='')}" in reason
 
 
 def test_another_authority_is_not_accepted(fleet: FleetFiles, tmp_path: Path) -> None:

@@ -405,13 +405,12 @@ def test_a_port_in_use_is_named_with_what_to_do() -> None:
     ("one", "other"), [("127.0.0.1", "127.0.0.1"), ("localhost", "127.0.0.1"), ("0.0.0.0", "localhost")]
 )
 def test_two_listeners_of_ours_on_one_port_are_named(one: str, other: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    listeners = [Listener(name="door", host=one, port=port, allow_insecure=True), Listener(host=other, port=port)]
-    with pytest.raises(
-        ConfigError, match=f"door and listener-2 both want 127.0.0.1:{port}; give each a port of its own"
-    ):
-        start_and_close(*listeners)
+    with own_port() as port:
+        listeners = [Listener(name="door", host=one, port=port, allow_insecure=True), Listener(host=other, port=port)]
+        with pytest.raises(
+            ConfigError, match=f"door and listener-2 both want 127.0.0.1:{port}; give each a port of its own"
+        ):
+            start_and_close(*listeners)
 
 
 def test_one_port_on_two_addresses_is_no_conflict() -> None:

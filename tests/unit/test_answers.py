@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -47,7 +48,7 @@ class Office:
         self.done = 0
         self.desk = Slow()
         self.said: list[dict[str, Any]] = []
-        handlers = {"count": self._count, "set_config": self._count, "refuse": self._refuse}
+        handlers = {"count": self._count, "set_config": self._count, "refuse": self._refuse, "explain": self._count}
         self.answers = Answers(handlers, self.desk, lambda: self.now)
 
     def _count(self, args: dict[str, Any]) -> dict[str, Any]:
@@ -177,9 +178,9 @@ def test_what_is_done_is_logged_with_who_wanted_it_and_no_value(
 def test_who_asks_again_and_again_hides_nothing_in_the_log(office: Office, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     for number in range(3 * LINES):
-        do(office, str(number), **{"x" * 10_000: 1})
-    office.ask("change", cmd="set_config")
-    office.desk.work()
-    assert len(caplog.records) == LINES + 1
-    assert caplog.records[-1].getMessage().startswith("command set_config by me")
+        office.ask(f"asks {number}", cmd="explain", **{"x" * 10_000: 1})
+        office.ask(f"changes {number}", cmd="set_config", **{"x" * 10_000: 1})
+        office.desk.work()
+    commands = Counter(record.getMessage().split()[1] for record in caplog.records)
+    assert commands == {"explain": LINES, "set_config": 3 * LINES}
     assert max(len(record.getMessage()) for record in caplog.records) < 300

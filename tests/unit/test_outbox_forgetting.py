@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from edge import config
-from edge.outbox.consumers import Consumers
-from edge.outbox.database import MAX_LEFT, Database, Left
+from edge.outbox.consumers import MAX_LEFT, Consumers
+from edge.outbox.database import Database, Left
 from edge.outbox.faults import Fault
 from edge.outbox.ledger import DAY_S, FORGET_S, PATIENCE_S, TIDY_S, Ledger
 from tests.outboxes import NOON, alert
@@ -106,6 +106,9 @@ def test_who_does_not_come_within_a_day_is_forgotten_and_what_it_never_had_is_co
         device.tidy(40 * DAY_S)
         assert device.left == (14, 6), "11 to 13 came later: nobody was waited for"
         device.tidy()
+    with device.on():
+        assert device.consumers.register("backend", 13, device.now()) == 4, "it is told what is gone, also a year later"
+        device.tidy()
         assert device.database.totals.left == ()
 
 
@@ -133,6 +136,59 @@ def test_who_comes_back_misses_nothing_that_is_still_there(device: Device) -> No
         device.consumers.acknowledge("backend", 10, device.now())
         device.tidy()
         assert device.left == (11, 0)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_who_comes_back_begins_where_it_was(device: Device, restarted: bool) -> None:
+    """It asks for its last ack, and not for a number: what it never had is given to it, or counted when it goes."""
+    with device.on():
+        device.tidy()
+        device.tidy(PATIENCE_S)
+        device.store(3)
+        if not restarted:
+            assert device.consumers.register("backend", 13, device.now()) == 4
+    with device.on():
+        if restarted:
+            assert device.consumers.register("backend", 13, device.now()) == 4
+        device.tidy()
+        assert device.database.totals.left == ()
+        assert device.left == (5, 0), "it is waited for again"
+        with device.database.transaction():
+            device.database.trim(9, device.consumers.lowest())
+        assert device.left == (9, 4)
+    with device.on():
+        assert device.consumers.acked() == {"backend": 4}
+
+
+def test_who_comes_back_with_a_lower_number_begins_there(device: Device) -> None:
+    with device.on():
+        device.tidy()
+        device.tidy(PATIENCE_S)
+        assert device.consumers.register("backend", 2, device.now()) == 2
+        assert device.consumers.register("another", 10, device.now()) == 10
+
+
+def test_who_comes_back_before_the_disk_knows_that_it_left(device: Device) -> None:
+    with device.on():
+        device.tidy()
+        other = sqlite3.connect(device.ledger.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Fault, match="is locked by another program"):
+            device.tidy(PATIENCE_S)
+        other.close()
+        assert device.consumers.register("backend", 10, device.now()) == 4
+        device.tidy()
+        assert device.left == (5, 0)
+
+
+def test_who_came_back_is_on_disk_when_it_is_no_longer_among_those_that_left(device: Device) -> None:
+    with device.on():
+        device.tidy()
+        device.tidy(PATIENCE_S)
+        device.consumers.register("backend", 10, device.now())
+        device.tidy()
+        assert device.database.totals.left == ()
+        assert [(each.name, each.acked) for each in device.database.consumers()] == [("backend", 4)]
 
 
 def test_a_day_without_a_believed_clock_does_not_count(device: Device) -> None:

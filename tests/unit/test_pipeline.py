@@ -170,6 +170,25 @@ def test_settings_that_blind_it_are_said_with_every_result(caplog: pytest.LogCap
     assert bench.worker.join(5)
 
 
+def test_what_each_result_says_has_a_bound() -> None:
+    """The longest names that settings may hold, and a driver with much to say."""
+    bench = Bench(load_config(None, {}, ["stream.heartbeat_s=0.5"]), Eye())
+    rules = tuple(Rule(name=f"{number}" + "r" * 63, level="low", any=("x" * 128,) * 64) for number in range(8))
+    bench.worker.start()
+    bench.pipeline.apply(Config(alerts=Alerts(rules=rules)))
+    bench.feed(1)
+    wait_until(lambda: any(result.frame for result in bench.results))
+    told = next(result.reason for result in bench.results if result.frame)
+    assert len(told) == 300
+    assert told.startswith("no rule can fire: ")
+    assert told.endswith("x...; and 6 more")
+    bench.view = View("blind", "camera lost: " + "y" * 1000, live=True)
+    wait_until(lambda: bench.results[-1].status == "blind")
+    assert bench.results[-1].reason == "camera lost: " + "y" * 284 + "..."
+    bench.worker.stop()
+    assert bench.worker.join(5)
+
+
 def test_it_starts_degraded_with_a_config_that_can_raise_no_alert(caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench(load_config(None, {}, ["stream.heartbeat_s=0.5", "alerts.rules=[]"]), Eye())
     bench.worker.start()

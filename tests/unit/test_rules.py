@@ -307,6 +307,11 @@ def test_rules_that_a_model_can_never_fire_are_told() -> None:
     assert unknown_classes([rule(name="a", none=("knife",))], ["person", "knife"]) == (
         "rule 'a' can never fire: the model knows none of 'gun'",
     )
+    many = tuple(f"x{number}" for number in range(64))
+    assert unknown_classes([rule(name="a", any=many), rule(name="b", all=many[:4])], ["person"]) == (
+        "rule 'a' can never fire: the model knows none of 'x0', 'x1', 'x2' and 61 more",
+        "rule 'b' can never fire: the model does not know 'x0', 'x1', 'x2' and 1 more",
+    )
     assert unknown_classes([rule(none=("unicorn",))], ["person", "knife"]) == (), "what is unknown is never in the way"
 
 

@@ -82,10 +82,14 @@ def test_two_device_ids_are_none():
 
 
 def test_the_name_for_logs_is_one_short_printable_line():
-    assert identify(certificate(name="a\nb\x1b[2J" + "c" * 100)).name == "a?b?[2J" + "c" * 57
+    assert identify(certificate(name="a\nb\x1b[2J" + "c" * 100)).name == r"a\nb\x1b[2J" + "c" * 57
     nameless = {"subjectAltName": (("URI", ROLE + "viewer"),)}
     assert identify(nameless) == Peer("urn:preact-edge:role:viewer", "viewer", None)
     assert identify({}) == Peer("unnamed", None, None)
+
+
+def test_a_name_with_joiners_stays_as_it_is():
+    assert identify(certificate(name="چاقو\u200cکشی")).name == "چاقو\u200cکشی"
 
 
 @pytest.mark.parametrize(

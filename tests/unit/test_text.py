@@ -11,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge import cli
-from edge.commands.common import LOG_FORMAT, start_logging
+from edge.commands.common import LOG_FORMAT, PrintableLines, start_logging
+from edge.commands.liveview import Notes
 from edge.config import Config
 from edge.configure import load_config
 from edge.errors import ConfigError
-from edge.text import is_printable, printable
+from edge.stream.client import CommandFailed, Refused
+from edge.text import is_printable, printable, shortened
 
 
 @pytest.mark.parametrize(
@@ -41,6 +43,19 @@ def test_what_is_printable_is_one_line_and_stays(text: str) -> None:
     assert is_printable(shown)
     assert len(shown.splitlines()) <= 1
     assert printable(shown) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "most", "cut"), [("", 3, ""), ("abcdef", 6, "abcdef"), ("abcdef", 5, "ab..."), ("abcdef", 3, "...")]
+)
+def test_a_cut_is_seen(text: str, most: int, cut: str) -> None:
+    assert shortened(text, most) == cut
+
+
+def test_what_a_device_says_is_escaped_like_all_else() -> None:
+    """So nothing is lost by it, and Persian stays readable."""
+    assert str(Refused("\x9b", "چاقو\u200cکشی")) == "the device refused: چاقو\u200cکشی (\\x9b)"
+    assert str(CommandFailed("no", "a\nb")) == r"a\nb (no)"
 
 
 @pytest.fixture
@@ -74,6 +89,26 @@ def test_a_traceback_keeps_its_lines_and_steers_nothing(log: io.StringIO) -> Non
     assert lines[0].endswith("ERROR   a job failed")
     assert lines[1] == "Traceback (most recent call last):"
     assert lines[-1] == r"ValueError: \x1b[2J of a camera"
+
+
+@pytest.mark.usefixtures("log")
+@pytest.mark.parametrize("kind", [logging.StreamHandler, Notes])
+@pytest.mark.parametrize(("text", "args"), [("%s with %d buffers", ("cam",)), ("%d", ("x",)), ("%(a)s", ({"b": 1},))])
+def test_a_bad_call_of_the_log_ends_nobody(
+    capsys: pytest.CaptureFixture[str], kind: type[logging.Handler], text: str, args: tuple[object]
+) -> None:
+    """A library's own mistake; logging tells it on stderr, and the caller goes on."""
+    handler = kind()
+    start_logging(Config(), handler)
+    handler.handle(logging.LogRecord("picamera2", logging.WARNING, "camera.py", 1, text, args, None))
+    assert "--- Logging error ---" in capsys.readouterr().err
+
+
+def test_the_record_of_others_stays_as_it_was() -> None:
+    record = logging.LogRecord("edge", logging.WARNING, "x.py", 1, "a %s", ("\x1b",), None)
+    formatter = PrintableLines(logging.Formatter("%(message)s"))
+    assert formatter.format(record) == r"a \x1b"
+    assert (record.msg, record.args) == ("a %s", ("\x1b",))
 
 
 def test_an_error_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:

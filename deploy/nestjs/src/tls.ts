@@ -49,14 +49,25 @@ export async function dial(target: Target, timeoutMs: number, signal: AbortSigna
   }
 }
 
-/** The device_id that a certificate names in its alternative names (a URI), if any; `names` as Node gives them. */
+/**
+ * The device_id that a certificate names in its alternative names (a URI, percent-encoded), if any; `names` as Node
+ * gives them.
+ */
 export function deviceOf(names: string | undefined): string | undefined {
   // Node quotes every name in which a comma could end it too early.
   for (const [, kind, quoted, bare] of (names ?? '').matchAll(/(?:^|, )([^:,"]+):(?:("(?:[^"\\]|\\.)*")|([^,"]*))/g)) {
     const name = quoted === undefined ? (bare ?? '') : (JSON.parse(quoted) as string);
-    if (kind === 'URI' && name.startsWith(DEVICE_URI)) return name.slice(DEVICE_URI.length);
+    if (kind === 'URI' && name.startsWith(DEVICE_URI)) return decoded(name.slice(DEVICE_URI.length));
   }
   return undefined;
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // a % that encodes nothing: then it stands for itself
+  }
 }
 
 const DEVICE_URI = 'urn:preact-edge:device:';

@@ -198,6 +198,9 @@ test('the device is the one that a URI of its certificate names, and no name can
   assert.equal(deviceOf('DNS:urn:preact-edge:device:edge-01'), undefined);
   assert.equal(deviceOf('URI:urn:preact-edge:role:control'), undefined);
   assert.equal(deviceOf(undefined), undefined);
+  assert.equal(deviceOf(`${uri}T%C3%BCr%203%2Fa%3Ab`), 'Tür 3/a:b');
+  assert.equal(deviceOf(`${uri}%2541`), '%41');
+  for (const malformed of ['100%', '%FF', '%C3']) assert.equal(deviceOf(uri + malformed), malformed);
 });
 
 test('100,000 alerts are acknowledged five times a second, each time up to the last', () => {

@@ -7,6 +7,8 @@ import { type Alert, type ByteOrder, encode, type Framing, MessageReader, type R
 
 /** What a ScriptedDevice is like. */
 export interface Script {
+  /** Its device_id, if not `edge-01`. */
+  id?: string;
   framing?: Framing;
   byteorder?: ByteOrder;
   /** Sizes of the writes. */
@@ -28,7 +30,7 @@ export interface Script {
  * docs/protocol.md has it. Real ones are met in program.test.ts.
  */
 export class ScriptedDevice {
-  readonly id = 'edge-01';
+  readonly id: string;
   stream = 'stream-1';
   oldest = 1;
   alerts: Alert[] = [];
@@ -38,7 +40,9 @@ export class ScriptedDevice {
   port = 0;
   private server: net.Server | undefined;
 
-  constructor(readonly script: Script = {}) {}
+  constructor(readonly script: Script = {}) {
+    this.id = script.id ?? 'edge-01';
+  }
 
   async listen(): Promise<this> {
     const onSocket = (socket: net.Socket): void => void new ScriptedSession(this, socket);

@@ -56,6 +56,16 @@ describe('TLS', NEEDS_PROGRAM, () => {
     assert.match(await attempt(fleet.pair('pinned/device'), { tls: { ca } }), /self-signed certificate: pin that one/);
   });
 
+  test('a device whose id a URI cannot hold as it is', async () => {
+    const deviceId = 'Tür 3/a:b';
+    fleet.certs('device', '.', deviceId);
+    const server = fleet.pair(`device-${encodeURIComponent(deviceId)}`);
+    const tls = { ca: fleet.read('ca.pem') };
+    assert.equal((await first({ tls: server, id: deviceId }, { tls, deviceId })).event, 'connected');
+    const another = { tls, deviceId: encodeURIComponent(deviceId) };
+    assert.match(await attempt(server, another), /certificate is device "Tür 3\/a:b"'s, not device "T%C3%BCr/);
+  });
+
   test('certificates out of date, and revoked ones', async () => {
     const ca = fleet.read('ca.pem');
     const crl = fleet.read('crl.pem');

@@ -8,8 +8,9 @@ from edge.errors import ConfigError, ProtocolError, StreamError
 from edge.stream.client.dialogue import Dialogue, Wish
 from edge.stream.client.link import AddressInfo, Backoff, Link
 from edge.stream.client.messages import Connected, Event, HelloOk
-from edge.stream.client.refusals import NoWelcome, printable
+from edge.stream.client.refusals import NoWelcome
 from edge.stream.client.tls import Tls
+from edge.text import printable
 from edge.wire.requests import encode_request
 
 NEVER = float("inf")

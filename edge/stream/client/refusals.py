@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from edge.errors import StreamError
+from edge.text import printable
 
 Distrust: TypeAlias = Literal[
     "no_tls",  # what answers speaks no TLS
@@ -17,11 +18,6 @@ Distrust: TypeAlias = Literal[
     "login_plain",  # a login was given, and the connection is not encrypted
     "proof",  # what answers does not know the login key
 ]
-
-
-def printable(text: str) -> str:
-    """Text without control characters: what a device says must not steer a terminal."""
-    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 class Refused(StreamError):

@@ -7,13 +7,12 @@ import hmac
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from edge.errors import ConfigError, SecurityError
 from edge.security.files import read_private
+from edge.security.peers import devices
 from edge.stream.client.refusals import Untrusted
-
-DEVICE_URI = "urn:preact-edge:device:"
+from edge.text import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +67,10 @@ class Tls:
             if not hmac.compare_digest(print_, _digits(self.pin)):
                 raise Untrusted("pin", f"the certificate is not the pinned one: its SHA-256 is {print_}")
         elif self.device:
-            names = [value for kind, value in _names(sock.getpeercert()) if kind == "URI"]
-            if DEVICE_URI + self.device not in names:
-                shown = ", ".join(name.removeprefix(DEVICE_URI) for name in names) or "nobody"
+            named = devices(sock.getpeercert() or {})
+            if self.device not in named:
+                shown = printable(", ".join(named)) or "no device"
                 raise Untrusted("device", f"the certificate is of {shown}, not of the device {self.device}")
-
-
-def _names(certificate: dict[str, Any] | None) -> list[tuple[str, str]]:
-    return list((certificate or {}).get("subjectAltName", ()))
 
 
 def _check_private(file: str | Path) -> None:
