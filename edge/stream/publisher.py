@@ -18,7 +18,6 @@ logger = logging.getLogger(__name__)
 MAX_WAITING = 64  # results behind an alert that is being stored; full: the oldest without an alert is left out
 
 
-
 class AlertStore(Protocol):
     """What the publisher needs of the outbox."""
 
