@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 import sys
@@ -40,6 +41,27 @@ def load_config(path: Path | None, environ: Mapping[str, str] | None = None, ove
         if not equals:
             raise ConfigError(f"--set {text}: expected key.path=value, for example camera.fps=10")
         config = override(config, key.strip(), value, f"--set {text}")
+    return config
+
+
+def salvage(group: str, path: Path | None, environ: Mapping[str, str], overrides: Iterable[str]) -> Config:
+    """As load_config, for who must act although that raises: only ``group``, each key of it where that is valid.
+
+    What is wrong, or cannot be read, is as in the defaults. Never raises.
+    """
+    config, tree = Config(), {}
+    with contextlib.suppress(ConfigError):
+        tree = {} if path is None else _read(path)
+    of_group = tree.get(group)
+    for key, value in of_group.items() if isinstance(of_group, dict) else ():
+        with contextlib.suppress(ConfigError):
+            config = with_values(config, {f"{group}.{key}": value}, group)
+    variables = [(name.removeprefix(PREFIX).lower().replace("__", "."), environ[name]) for name in sorted(environ)]
+    options = [(key.strip(), value) for key, _, value in (text.partition("=") for text in overrides)]
+    for key, value in (*variables, *options):
+        if key.startswith(f"{group}."):
+            with contextlib.suppress(ConfigError):
+                config = override(config, key, value, key)
     return config
 
 

@@ -14,8 +14,8 @@ import threading
 from typing import TYPE_CHECKING
 
 from edge.config import Config, Gpio
-from edge.configure import load_config
-from edge.errors import EdgeError, PinError
+from edge.configure import load_config, salvage
+from edge.errors import ConfigError, EdgeError, PinError
 from edge.gpio.pins import open_factory, open_output, without_pins
 from edge.paths import expand
 from edge.storage import state_dir
@@ -33,9 +33,18 @@ RUNS = (
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 done, also where this machine has no pins to turn off; raises an EdgeError."""
-    path = args.config or os.environ.get("PREACT_EDGE_CONFIG")
-    config = load_config(expand(path) if path else None, os.environ, args.overrides)
+    """0 done, also where this machine has no pins to turn off; raises an EdgeError.
+
+    Settings that are wrong end it too, but after ``off`` has tried with what of them can be read.
+    """
+    given = args.config or os.environ.get("PREACT_EDGE_CONFIG")
+    path = expand(given) if given else None
+    try:
+        config = load_config(path, os.environ, args.overrides)
+    except ConfigError:
+        if args.action == "off":
+            _off_in_need(salvage("gpio", path, os.environ, args.overrides).gpio)
+        raise
     try:
         return _off(config.gpio) if args.action == "off" else _sound(config.gpio, getattr(args, "level", None))
     except PinError as error:
@@ -63,6 +72,15 @@ def _off(gpio: Gpio) -> int:
     if problems:
         raise PinError("; ".join(problems))
     return 0
+
+
+def _off_in_need(gpio: Gpio) -> None:
+    """Off, although the settings are wrong: a siren that sounds on is worse than a pin that was not meant."""
+    print("the settings are wrong; what can be read of [gpio] counts, and else its defaults:")
+    try:
+        _off(gpio)
+    except PinError as error:
+        print(error)
 
 
 def _sound(gpio: Gpio, level: ThreatLevel | None) -> int:

@@ -134,6 +134,31 @@ def test_exit_codes(pins: Path, arguments: tuple[str, ...], sets: tuple[str, ...
     assert words(pins, BUZZER) in ([], ["out", "0", "in"])
 
 
+@pytest.mark.parametrize(
+    ("text", "pin"),
+    [
+        ("[gpio]\nbuzzer_pin = 4\n[camera]\nfps = -1\n", 4),
+        ("[gpio]\nbuzzer_pin = 4\nlongest_on_s = 'long'\nbuzer_pin = 5\n", 4),
+        ("[gpio]\nbuzzer_pin = -4\n", 17),
+        ("gpio = 1\n", 17),
+        ("[gpio\nbuzzer_pin = 4\n", 17),
+        (None, 17),
+    ],
+    ids=["elsewhere", "beside it", "itself", "no group", "no TOML", "no file"],
+)
+def test_off_with_wrong_settings_tries_what_can_be_read(pins: Path, text: str | None, pin: int) -> None:
+    file = pins / "edge of it.toml"
+    if text is not None:
+        file.write_text(text)
+    ended = done(pins, "buzzer", "off", "-c", str(file))
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert ended.stderr.startswith(f"preact-edge: {file}: ")
+    assert ended.stdout.splitlines()[1:] == [f"buzzer on pin {pin}: off", "status LED on pin 27: off"]
+    assert words(pins, pin) == ["out", "0", "in"]
+    assert done(pins, "buzzer", "test", "-c", str(file)).returncode == 2
+    assert words(pins, pin) == ["out", "0", "in"], "nothing sounds with wrong settings"
+
+
 IMPORTS = """
 import sys
 from edge.cli import main
