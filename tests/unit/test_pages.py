@@ -1,0 +1,25 @@
+"""What the pages promise a new user: commands that exist, and everything that an install by hand needs."""
+
+from __future__ import annotations
+
+import argparse
+import re
+
+from edge.cli import parser
+from edge.configure import tomllib
+from tests.support import ROOT
+
+
+def test_the_readme_has_each_command_and_no_other() -> None:
+    commands = next(action for action in parser()._actions if isinstance(action, argparse._SubParsersAction)).choices
+    rows = re.findall(r"^\| `preact-edge ([a-z]+)", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(rows) == set(commands) - {"version"}
+
+
+def test_the_jetsons_install_names_what_pip_would_bring() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"pip install (hatchling .*)", page)
+    named = {re.split(r"[<>=]", word.strip('"'))[0] for word in line.split()}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needed = {re.split(r"[<>=; ]", each)[0] for each in project["dependencies"]}
+    assert named - {"hatchling", "editables"} == needed - {"opencv-python-headless", "lgpio"}  # of the system; of a Pi
