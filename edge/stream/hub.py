@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -57,10 +57,6 @@ class Hub:
         """Send a result and its alerts; ``copies`` says how each of them is stored, without it none is."""
         copies = [Copy(alert) for alert in result.alerts] if copies is None else copies
         self._count(results=1, alerts=len(copies))
-        if not self.clients():
-            with self._lock:
-                self._note(copies)
-            return
         try:
             takers = self._deliver(result, copies)
         except ProtocolError as error:
@@ -114,13 +110,7 @@ class Hub:
     def counters(self) -> Counters:
         """What happened up to now."""
         with self._lock:
-            gone = self._counters
-            return replace(
-                gone,
-                clients=self._inside(),
-                results_dropped=gone.results_dropped + sum(box.results_dropped for box in self._mailboxes),
-                videos_dropped=gone.videos_dropped + sum(box.videos_dropped for box in self._mailboxes),
-            )
+            return replace(_with_losses(self._counters, self._mailboxes), clients=self._inside())
 
     def join(self, form: Form, wake: Callable[[], None], stage: Stage = "plain") -> Mailbox:
         """Open a mailbox: it gets what is published from now on."""
@@ -135,13 +125,7 @@ class Hub:
             if mailbox not in self._mailboxes:
                 return
             self._mailboxes.remove(mailbox)
-            gone = self._counters
-            self._counters = replace(
-                gone,
-                results_dropped=gone.results_dropped + mailbox.results_dropped,
-                videos_dropped=gone.videos_dropped + mailbox.videos_dropped,
-                slow_consumers=gone.slow_consumers + bool(mailbox.overflow),
-            )
+            self._counters = _with_losses(self._counters, [mailbox])
 
     def take(self, mailbox: Mailbox) -> Unit | None:
         """What to send next to this client, None when there is nothing; what was taken before counts as sent."""
@@ -269,6 +253,16 @@ class Hub:
             self._counters = replace(
                 now, results=now.results + results, alerts=now.alerts + alerts, videos=now.videos + videos
             )
+
+
+def _with_losses(known: Counters, mailboxes: Collection[Mailbox]) -> Counters:
+    """What is known, and what these lost."""
+    return replace(
+        known,
+        results_dropped=known.results_dropped + sum(box.results_dropped for box in mailboxes),
+        videos_dropped=known.videos_dropped + sum(box.videos_dropped for box in mailboxes),
+        slow_consumers=known.slow_consumers + sum(bool(box.overflow) for box in mailboxes),
+    )
 
 
 def _put_batch(mailbox: Mailbox, carried: Sequence[tuple[Copy, Encodings]], body: Encodings) -> None:
