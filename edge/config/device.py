@@ -102,10 +102,20 @@ class Gpio(Settings, frozen=True):
     ] = 17
     active_high: Annotated[bool, Meta(description="The buzzer sounds when the pin is high.")] = True
     longest_on_s: Annotated[
-        float, Meta(gt=0.0, le=600.0, description="No sounding lasts longer than this, pauses included.")
+        float,
+        Meta(
+            gt=0.0,
+            le=600.0,
+            description="No sounding lasts longer than this, pauses included; each higher level begins anew.",
+        ),
     ] = 30.0
     cooldown_s: Annotated[
-        float, Meta(ge=0.0, le=3600.0, description="Quiet after a sounding; a higher level breaks it.")
+        float,
+        Meta(
+            ge=0.0,
+            le=3600.0,
+            description="Quiet after a sounding; a higher level breaks it, another event is heard at its end.",
+        ),
     ] = 5.0
     patterns: Patterns = Patterns()
     quiet: Annotated[

@@ -30,9 +30,10 @@ class Buzzer:
     """Sounds a pattern for each threat level on one output pin; edge.gpio.siren says what wins over what.
 
     One sounding lasts at most ``settings.longest_on_s``, pauses included, and ``settings.cooldown_s`` of quiet follow
-    it. Within both, a request for the same level or a lower one is dropped; a higher level breaks in at once and has
-    its own full time, so one unbroken noise is at most one sounding of each level. A level whose pattern has no
-    repeats is never heard and breaks nothing.
+    it. Within both, a request for the same level or a lower one is dropped, but an event that begins in the cooldown
+    and outlasts it is heard then. A higher level breaks in at once and has its own full time, so one unbroken noise is
+    at most one sounding of each level, where there is a cooldown. A level whose pattern has no repeats is never heard
+    and breaks nothing. Why an event of another level is not heard is logged.
 
     The pin is off from the constructor on, and again after stop, after an exception in the thread, and at the
     interpreter's exit (also when an uncaught exception ends it). os._exit, SIGKILL and a SIGTERM that nobody handles
@@ -82,11 +83,14 @@ class Buzzer:
         """A sink of the pipeline: alerts that fire are heard, by their level; those that are resolved are not."""
         quiet = self._quiet() if result.alerts else ""
         for alert in result.alerts:
+            uid, level, refusal = alert.event_uid, alert.threat_level, ""
             with self._now() as now:
                 if alert.state == "resolved":
-                    self._siren.events.over(alert.event_uid)
+                    self._siren.events.over(uid)
                 else:
-                    self._siren.ask(alert.threat_level, now, event=alert.event_uid, quiet=quiet)
+                    refusal = self._siren.ask(level, now, event=uid, quiet=quiet)
+            if refusal and getattr(self._settings.patterns, level).repeats:
+                logger.warning("event %s is %s and not heard now: %s", uid, level, refusal)
 
     def sound(self, level: ThreatLevel) -> str:
         """Ask for a sounding of ``level``; why it is dropped, in words, empty when it is not."""
@@ -201,9 +205,10 @@ class Buzzer:
             self._tell(0)
 
     def _step(self) -> tuple[Step, BuzzerState]:
+        quiet = self._quiet()
         with self._changed:
             self._news = False
-            return self._siren.step(self._clock()), self._siren.state
+            return self._siren.step(self._clock(), quiet=quiet), self._siren.state
 
     def _show(self, step: Step) -> None:
         if step.sounding != self._shown:

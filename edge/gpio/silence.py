@@ -40,13 +40,14 @@ class Silence:
 
 
 class Events:
-    """Events that go on: how high each has risen, and whether a person has acknowledged that.
+    """Events that go on: how high each has risen, whether a person has acknowledged that, and which are not heard yet.
 
     Synchronization: none; its owner guards it.
     """
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[int, bool]] = {}  # at most MOST_EVENTS, the oldest first
+        self._held: dict[str, int] = {}  # some of these, with their rank: they wait for the end of a cooldown
 
     def rise(self, uid: str, rank: int) -> bool:
         """The event has this rank (of a level in edge.types.LEVELS); False when a person knows of it already."""
@@ -55,14 +56,30 @@ class Events:
             return False
         self._known[uid] = (max(rank, known), False)
         if len(self._known) > MOST_EVENTS:
-            del self._known[next(iter(self._known))]
+            self.over(next(iter(self._known)))
         return True
 
     def over(self, uid: str) -> None:
         self._known.pop(uid, None)
+        self._held.pop(uid, None)
+
+    def hold(self, uid: str, rank: int) -> None:
+        """It is to be heard later, if it still goes on then; it was told by ``rise`` before."""
+        self._held[uid] = rank
+
+    @property
+    def holding(self) -> bool:
+        """Whether one of them is to be heard later."""
+        return bool(self._held)
+
+    def release(self) -> int:
+        """The highest rank of those that were to be heard later, of which there are none now; -1 where none was."""
+        held, self._held = self._held, {}
+        return max(held.values(), default=-1)
 
     def acknowledge(self) -> None:
         """A person knows of all of them, as high as they are now."""
+        self._held = {}
         self._known = {uid: (rank, True) for uid, (rank, _) in self._known.items()}
 
 

@@ -60,8 +60,9 @@ class Siren:
     2. In a quiet time (its name is given with a request) only the levels of ``settings.quiet_exempt`` begin, whoever
        asks. What sounds already when it begins plays to its end.
     3. An event that a person acknowledged is not heard again, unless it rises to a higher level.
-    4. A request for a level not above one that sounds, waits, or sounded less than ``settings.cooldown_s`` ago is
-       dropped. A higher one breaks in.
+    4. A request for a level not above one that sounds or waits is dropped. A higher one breaks in.
+    5. A request for a level not above one that sounded less than ``settings.cooldown_s`` ago is dropped, but an event
+       is heard at the end of that time, if it still goes on.
 
     A sounding ends after ``settings.longest_on_s``, pauses included, however late the steps come. What is dropped is
     never made up for. Times are seconds of one clock that never goes back.
@@ -97,13 +98,19 @@ class Siren:
         request = _Request(level, self._test if level is None else self._beats[level])
         new = not event or self.events.rise(event, request.rank)
         refusal = self._refusal(request, new, quiet, now)
-        if not refusal:
-            self._asked = request
-        return refusal
+        if refusal:
+            return refusal
+        if self._cooling and now < self._quiet_until and request.rank <= self._cooling.rank:
+            if event:
+                self.events.hold(event, request.rank)
+            return f"the buzzer has just sounded: the cooldown runs for another {self._quiet_until - now:.1f} s"
+        self._asked = request
+        return ""
 
     def hush(self, now: float) -> None:
         """End what sounds, and forget what waits. The cooldown of what was ended begins."""
         self._asked = None
+        self.events.release()
         if self._sounds is not None:
             self._end(now)
 
@@ -112,14 +119,19 @@ class Siren:
         self.events.acknowledge()
         self.hush(now)
 
-    def step(self, now: float) -> Step:
-        """What the pin is to be from now on; to be called at ``until``, and after everything that was asked."""
+    def step(self, now: float, *, quiet: str = "") -> Step:
+        """What the pin is to be from now on; to be called at ``until``, and after everything that was asked.
+
+        ``quiet`` as in ask, for an event that is heard only now.
+        """
         if self._sounds is not None and (self._asked is not None or not self._goes_on(now)):
             self._end(now)
+        if self._sounds is None and self._asked is None and now >= self._quiet_until and self.events.holding:
+            self.ask(LEVELS[self.events.release()], now, quiet=quiet)
         if self._asked is not None:
             self._begin(self._asked, now)
         if self._sounds is None:
-            return Step(0, False, None)
+            return Step(0, False, self._quiet_until if self.events.holding else None)
         return Step(self._number, self._sounds.beats[self._beat][0], min(self._beat_ends, self._must_end))
 
     def _refusal(self, request: _Request, new: bool, quiet: str, now: float) -> str:
@@ -134,12 +146,11 @@ class Siren:
             return "the event was acknowledged"
         if any(taken and request.rank <= taken.rank for taken in (self._sounds, self._asked)):
             return "the buzzer sounds already, as high or higher"
-        if self._cooling and now < self._quiet_until and request.rank <= self._cooling.rank:
-            return f"the buzzer has just sounded: the cooldown runs for another {self._quiet_until - now:.1f} s"
         return ""
 
     def _begin(self, request: _Request, now: float) -> None:
         self._sounds, self._asked = request, None
+        self.events.release()  # this is as high, and heard
         self._number += 1
         if request.level is not None:
             self._last = request.level

@@ -293,6 +293,29 @@ def test_another_event_is_heard_after_an_acknowledgement() -> None:
         assert b.buzzer.state.soundings == 2
 
 
+def test_another_event_that_begins_in_the_cooldown_is_heard_after_it(caplog: pytest.LogCaptureFixture) -> None:
+    with bench(patterns=LONG_FOR_ALL, cooldown_s=1000) as b:
+        b.buzzer.observe(alerts(alert("one", "critical")))
+        b.wait_for_on("critical")
+        b.buzzer.acknowledge()
+        b.wait_for_soundings(1)
+        b.buzzer.observe(alerts(alert("two", "critical")))
+        assert b.history == ONCE
+        b.skip(1000)
+        b.buzzer.observe(alerts(alert("three", "low", "resolved")))  # its thread looks at the time
+        b.wait_for_on("critical")
+        assert b.history == [*ONCE, True]
+    assert "event two is critical and not heard now: the buzzer has just sounded: the cooldown" in caplog.text
+
+
+def test_why_an_event_is_not_heard_is_logged_but_not_of_a_level_that_never_is(caplog: pytest.LogCaptureFixture) -> None:
+    with bench(patterns=Patterns(critical=LONG)) as b:
+        b.buzzer.silence(600)
+        b.buzzer.observe(alerts(alert("one", "critical"), alert("two", "low")))
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith("event one is critical and not heard now: the buzzer is silenced for 600 s by a command, ")
+
+
 def test_a_test_is_one_beep_and_no_sounding() -> None:
     with bench(longest_on_s=0.05, cooldown_s=1000) as b:
         assert not b.buzzer.test()

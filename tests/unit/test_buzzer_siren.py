@@ -84,6 +84,51 @@ def test_what_a_sounding_and_its_cooldown_hold_back(
     assert s.ask(second, later) == words
 
 
+def cooling(**settings: Any) -> Siren:
+    """It has sounded on high from 0 to 1, where a person ended that; the cooldown runs until 6."""
+    s = siren(**settings)
+    s.ask("high", 0.0, event="first")
+    s.step(0.0)
+    s.acknowledge(1.0)
+    assert s.step(1.0) == OFF
+    return s
+
+
+def test_an_event_that_begins_in_the_cooldown_is_heard_after_it() -> None:
+    s = cooling()
+    for event, level in (("second", "low"), ("third", "high")):
+        assert s.ask(level, 3.0, event=event) == "the buzzer has just sounded: the cooldown runs for another 3.0 s"
+    assert s.step(3.0) == Step(0, False, 6.0)
+    assert s.step(6.0) == Step(2, True, 8.0)
+    assert s.state.level == "high", "the highest"
+    s.hush(7.0)
+    assert s.step(12.0) == OFF, "and once"
+
+
+@pytest.mark.parametrize("deed", ["over", "acknowledge", "hush", "silence", "quiet time"])
+def test_what_the_cooldown_holds_back_is_forgotten(deed: str) -> None:
+    s = cooling()
+    s.ask("high", 3.0, event="second")
+    if deed == "over":
+        s.events.over("second")
+    elif deed == "silence":
+        s.silence.begin(1.0, "a command", 4.0)
+        s.hush(4.0)
+    elif deed != "quiet time":
+        getattr(s, deed)(4.0)
+    assert s.step(6.0, quiet="night" if deed == "quiet time" else "") == OFF
+    assert s.step(7.0) == OFF
+
+
+def test_what_the_cooldown_holds_back_is_heard_in_a_higher_one_that_breaks_it() -> None:
+    s = cooling()
+    s.ask("high", 3.0, event="second")
+    s.ask("critical", 4.0, event="third")
+    assert s.step(4.0).on
+    s.hush(5.0)
+    assert s.step(99.0) == OFF
+
+
 def test_one_place_waits_and_the_higher_level_gets_it() -> None:
     s = siren()
     assert s.ask("medium", 0.0) == ""
@@ -293,7 +338,7 @@ def test_whatever_is_asked_it_is_bounded_silent_in_silence_and_off_at_the_end(
     for seconds, deed in deeds:
         listener.wait(seconds)
         listener.do(deed)
-    listener.wait(2 * settings.longest_on_s)
+    listener.wait(2 * settings.longest_on_s + settings.cooldown_s + 0.1)
     assert listener.step == OFF
     for stretch in listener.heard:
         assert stretch.ended - stretch.began <= settings.longest_on_s + 1e-6
