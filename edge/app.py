@@ -25,7 +25,8 @@ from edge.gpio.led import StatusLed, sign_of
 from edge.gpio.panel import open_panel
 from edge.gpio.silence import QuietTimes
 from edge.health.board import Components, HealthBoard
-from edge.health.tally import Figures, Tally
+from edge.health.journal import log_alerts, log_end
+from edge.health.tally import Tally
 from edge.inference.detector import Detector, open_detector
 from edge.life import Life
 from edge.outbox.open_events import read_open_events
@@ -33,11 +34,11 @@ from edge.outbox.outbox import Outbox
 from edge.pipeline import Pipeline, view_of
 from edge.security.peers import RELEASED_AT
 from edge.storage import device_id, state_dir
-from edge.stream.hub import Counters, Hub
+from edge.stream.hub import Hub
 from edge.stream.publisher import Publisher
 from edge.stream.reception import Trust
 from edge.stream.server import StreamServer
-from edge.types import Frame, ModelSpec, Result
+from edge.types import Frame, ModelSpec
 from edge.wire import replies
 from edge.wire.messages import Identity
 from edge.workers import Latest, Worker
@@ -123,7 +124,8 @@ class App:
             self._leave_at_once(stuck)
         self._opened.close()
         if ran:
-            _report(self.tally.figures(), self.hub.counters())
+            dropped = self.hub.counters()
+            log_end(self.tally.figures(), dropped.results_dropped, dropped.videos_dropped)
         return self._life.exit_code
 
     def _start(self, spec: ModelSpec) -> None:
@@ -141,10 +143,10 @@ class App:
         capture = self._open_source(slot)
         self._open_panel(settings)
         self._masks = Masks(config.camera.privacy_masks)
-        encoder = VideoEncoder(config.video, self.hub.looks, self.hub.publish_video, self._masks)
+        encoder = self._encoder = VideoEncoder(config.video, self.hub.looks, self.hub.publish_video, self._masks)
         self._open_evidence(folder / "evidence", settings)
-        pipeline = self._build_pipeline(slot, capture, publisher, encoder)
-        controls = self._build_controls(identity, settings, pipeline, capture, encoder)
+        pipeline = self._build_pipeline(slot, capture, publisher)
+        controls = self._build_controls(identity, settings, pipeline, capture)
         self.server = StreamServer(
             config.listeners,
             config.stream,
@@ -207,12 +209,11 @@ class App:
             on_death=self._life.on_death,
         )
         self._opened.callback(panel.close)
-        self.buzzer, self._led = panel.buzzer, panel.led
-        for name, part in (("buzzer", self.buzzer), ("status-led", self._led)):
-            if part is not None:
-                self._life.add(name, part)
-                part.start()
-        self.board.set("buzzer", *(("off", "there is no buzzer") if self.buzzer is None else self.buzzer.health()))
+        self._panel, self.buzzer, self._led = panel, panel.buzzer, panel.led
+        for name, part in panel.threads.items():
+            self._life.add(name, part)
+            part.start()
+        self.board.set("buzzer", *panel.health())
 
     def _open_evidence(self, folder: Path, settings: KeptSettings) -> None:
         """Its thread ends after those that watch: what the last frames gave is still kept."""
@@ -229,24 +230,21 @@ class App:
         self._opened.callback(keeper.stop)
         keeper.start()
 
-    def _build_pipeline(
-        self, slot: Latest[Frame], capture: CaptureLoop, publisher: Publisher, encoder: VideoEncoder
-    ) -> Pipeline:
-        description = self.detector.description
+    def _build_pipeline(self, slot: Latest[Frame], capture: CaptureLoop, publisher: Publisher) -> Pipeline:
         return Pipeline(
             slot,
             self.detector,
             self.config,
-            model=description.model,
-            degraded=description.degraded,
+            model=self.detector.description.model,
+            degraded=self.detector.description.degraded,
             view=lambda: view_of(capture),
             sinks=(
                 *(() if self.buzzer is None else (self.buzzer.observe,)),
                 lambda result: publisher.publish_result(self._evidence.observe(result)),
                 self.tally.observe,
                 self.board.observe,
-                _log_alerts,
-                encoder.submit,
+                log_alerts,
+                self._encoder.submit,
             ),
             max_frames=self._max_frames,
             wall_known=lambda: self._wall_known,
@@ -254,12 +252,7 @@ class App:
         )
 
     def _build_controls(
-        self,
-        identity: Identity,
-        settings: KeptSettings,
-        pipeline: Pipeline,
-        capture: CaptureLoop,
-        encoder: VideoEncoder,
+        self, identity: Identity, settings: KeptSettings, pipeline: Pipeline, capture: CaptureLoop
     ) -> Controls:
         return Controls(
             identity=identity,
@@ -268,7 +261,7 @@ class App:
             board=self.board,
             pipeline=pipeline,
             capture=capture,
-            encoder=encoder,
+            encoder=self._encoder,
             masks=self._masks,
             evidence=self._evidence,
             buzzer=self.buzzer,
@@ -291,8 +284,7 @@ class App:
     def _look_around(self) -> None:
         self.board.set("clock", *self._clock_watch.look())
         self._wall_known = believable(time.time(), RELEASED_AT)
-        if self.buzzer is not None:
-            self.board.set("buzzer", *self.buzzer.health())
+        self.board.set("buzzer", *self._panel.health())
 
     def _on_health(self, components: Components) -> None:
         if self._led is not None:
@@ -302,24 +294,7 @@ class App:
     def _leave_at_once(self, stuck: list[str]) -> None:
         """A thread hangs: nothing of it can be waited for, but the pin and what waits for the disk are seen to."""
         logger.error("not ended in time: %s; leaving without", ", ".join(stuck))
-        if "buzzer" in stuck and self.buzzer is not None:
-            self.buzzer.close()  # its last try to turn the pin off
+        if self.buzzer is not None:
+            self.buzzer.close()  # the last try to turn the pin off, also where its thread died over that
         self._outbox.close()
         self._life.leave_at_once()
-
-
-def _log_alerts(result: Result) -> None:
-    for alert in result.alerts:
-        level = logging.WARNING if alert.state == "firing" else logging.INFO
-        logger.log(level, "%s %s (%.2f, rule %s)", alert.alert_id, alert.message, alert.confidence, alert.rule)
-
-
-def _report(figures: Figures, counters: Counters) -> None:
-    logger.info(
-        "stopped after %d frames and %d alerts; dropped %d frames, and for slow clients %d results and %d pictures",
-        figures.frames,
-        figures.alerts,
-        figures.dropped,
-        counters.results_dropped,
-        counters.videos_dropped,
-    )

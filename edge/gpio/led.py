@@ -45,8 +45,8 @@ class StatusLed:
     """Shows one sign at a time on an output pin: on for ok, slow blinking for degraded, fast blinking for failed.
 
     It is off before start, after stop and at every orderly end of the program, as far as the program runs at all: what
-    SIGKILL leaves on, `preact-edge buzzer off` turns off. A pin that fails ends the thread, with a line in the log and
-    nothing else. Raises PinError when the pin cannot be used.
+    SIGKILL leaves on, `preact-edge buzzer off` turns off. A pin that fails ends the thread, with a line in the log, and
+    not the program. Raises PinError when the pin cannot be used.
 
     Synchronization: show never blocks and may be called from any thread; start and close belong to the thread that
     built it; only its own thread drives the pin until it has ended.
@@ -65,6 +65,11 @@ class StatusLed:
         with self._changed:
             self._sign = sign
             self._changed.notify_all()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs and can show something."""
+        return self._worker.alive
 
     def start(self) -> None:
         self._worker.start()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from itertools import combinations
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from edge.config import Gpio
 from edge.errors import ConfigError, PinError
@@ -39,7 +39,7 @@ class Panel:
     ``without`` says why no pins are used on this machine, else it is empty. ``places`` tells of those in use, by name,
     where they are. The other arguments are the buzzer's. Raises ConfigError when two settings name the same pin.
 
-    Synchronization: one thread builds and closes it; for its parts see there.
+    Synchronization: one thread builds and closes it; health may be called from any; for its parts see there.
     """
 
     def __init__(
@@ -76,6 +76,28 @@ class Panel:
         )
         self.led = self._build("status_led.pin", factory, lambda: StatusLed(settings.status_led, pin_factory=factory))
         self.button = self._build("silence_button.pin", factory, lambda: self._button(factory))
+
+    @property
+    def threads(self) -> Mapping[str, Buzzer | StatusLed]:
+        """The parts that are to be started, by the names of their threads."""
+        parts = {"buzzer": self.buzzer, "status-led": self.led}
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def health(self) -> tuple[Literal["ok", "degraded", "failed", "off"], str]:
+        """How all of it is, once it was started, and in words why: a buzzer that should be there and is not has failed;
+        without another part, or with a light that ended, it is degraded.
+        """
+        if self.without:
+            return "off", f"there is no buzzer: {self.without}"
+        faults = [f"no {name}: {error}" for name, error in self.missing.items()]
+        if self.led is not None and not self.led.alive:
+            faults.append("the status LED's thread does not run")
+        if self.buzzer is None:
+            return "failed", "; ".join(faults)
+        state, reason = self.buzzer.health()
+        if faults and state == "ok":
+            state = "degraded"
+        return state, "; ".join([*faults, reason] if reason else faults)
 
     def close(self) -> None:
         """Everything off, and the pins given back; idempotent."""

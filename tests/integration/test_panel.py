@@ -370,6 +370,57 @@ def test_the_simulated_buzzer_sounds_and_the_panels_close_turns_it_off() -> None
     assert not panel.buzzer.state.sounding
 
 
+@contextmanager
+def started(settings: Gpio, factory: MockFactory | None = None) -> Iterator[Panel]:
+    panel = Panel(settings, pin_factory=factory)
+    try:
+        for part in panel.threads.values():
+            part.start()
+        yield panel
+    finally:
+        panel.close()
+
+
+def test_a_panel_is_well_when_all_its_parts_are() -> None:
+    with started(everything()) as panel:
+        assert list(panel.threads) == ["buzzer", "status-led"]
+        assert panel.health() == ("ok", "")
+    with started(Gpio(factory="none")) as panel:
+        assert panel.health() == ("off", "there is no buzzer: gpio.factory is none")
+
+
+def test_a_buzzer_that_should_be_there_has_failed_and_not_just_off() -> None:
+    with started(everything(buzzer_pin=53)) as panel:
+        state, reason = panel.health()
+        assert state == "failed"
+        assert reason.startswith("no buzzer: gpio.buzzer_pin: GPIO 53 is no pin of this board: ")
+
+
+def test_without_a_light_or_a_button_that_are_wanted_it_is_degraded() -> None:
+    with started(everything(status_led=config.StatusLed(pin="lamp"))) as panel:
+        assert panel.buzzer is not None
+        state, reason = panel.health()
+        assert state == "degraded"
+        assert reason.startswith("no status LED: gpio.status_led.pin: GPIO lamp is no pin of this board: ")
+        panel.buzzer.silence(60)
+        assert panel.health() == ("degraded", f"{reason}; silenced for 60 s by a command")
+        panel.buzzer.stop()
+        assert panel.buzzer.join(5.0)
+        assert panel.health() == ("failed", f"{reason}; the buzzer's thread does not run")
+
+
+def test_a_light_that_ended_is_told_since_it_may_still_say_that_all_is_well() -> None:
+    factory = MockFactory(pin_class=DeadPin)
+    with started(everything(), factory) as panel:
+        assert panel.led is not None
+        factory.pin(27).dead = True
+        panel.led.show("ok")
+        assert panel.led.join(5.0)
+        assert panel.health() == ("degraded", "the status LED's thread does not run")
+        factory.pin(27).dead = False
+    factory.close()
+
+
 # preact-edge check
 
 
