@@ -125,7 +125,7 @@ export interface RuleReport {
   reason: string;
   /** What it looks for and that led to no alert, the newest first. */
   candidates?: Candidate[];
-  /** In how many frames each reason was met. */
+  /** How often each reason was met: once a frame, or for each object in it. */
   counts?: Partial<Record<Refusal, number>>;
 }
 
