@@ -19,7 +19,8 @@ from edge.types import Alert, Detection
 
 MAX_REFUSED = 32  # of each rule; the oldest goes
 SAME_REFUSAL_S = 2.0  # the same reason again within this is the same candidate
-FORGET_S = 5.0  # a longer time without a frame, and what was seen before it proves nothing any more
+FORGET_S = 5.0  # a longer time without a frame, and what was seen before it proves nothing any more,
+SLOWER = 2.0  # unless frames come as slowly as that: it is so many times as long as the one before
 OUTAGE_S = 60.0  # and after one longer than this, what is seen is another event
 
 
@@ -143,8 +144,8 @@ class RuleEngine:
 
     A rule is ``inactive`` while none of its last ``hold_frames`` frames matched, ``pending`` while some did, and
     ``firing`` while an event of it goes on. Time without frames ends no event, but after FORGET_S of it what was seen
-    before counts for nothing, and after OUTAGE_S what went on is over. Raises ValueError for schedules that cannot be
-    read.
+    before counts for nothing (not where every frame takes so long), and after OUTAGE_S what went on is over. Raises
+    ValueError for schedules that cannot be read.
 
     Synchronization: none; it belongs to the thread that looks at the frames.
     """
@@ -166,6 +167,7 @@ class RuleEngine:
         self._given_up: list[Told] = []  # events of rules that are gone
         self._inherited: tuple[Alert, ...] = ()
         self._looked_at: float | None = None
+        self._gap = 0.0  # between the last two frames
 
     def update(self, look: Look) -> tuple[Alert, ...]:
         """The alerts of one frame, in the order of the rules."""
@@ -182,7 +184,8 @@ class RuleEngine:
     def inherit(self, alerts: Sequence[Alert]) -> None:
         """Go on with events that fired before the program started and were not resolved then.
 
-        They are no news: while they last nothing is told, and when they are over that is.
+        They are no news: while they last nothing is told, and when they are over that is. What fired before the
+        machine started is over: nobody knows how long it was without power, so what is seen then is another event.
         """
         self._inherited = tuple(alerts)
 
@@ -210,8 +213,8 @@ class RuleEngine:
     def _note_outage(self, monotonic: float) -> None:
         """What a time without frames means."""
         gap = 0.0 if self._looked_at is None else monotonic - self._looked_at
-        self._looked_at = monotonic
-        if gap <= FORGET_S:
+        usual, self._gap, self._looked_at = self._gap, gap, monotonic
+        if gap <= min(OUTAGE_S, max(FORGET_S, SLOWER * usual)):
             return
         for kept in self._kept:
             kept.watch.pause(monotonic)
@@ -232,7 +235,7 @@ class RuleEngine:
             )
             place = alert.location[0] / max(1, look.size[0]), alert.location[1] / max(1, look.size[1])
             watch = watches.get(alert.rule)
-            if watch is None or not watch.adopt(event, place):
+            if watch is None or not _may_go_on(alert, look) or not watch.adopt(event, place):
                 self._given_up.append(Told(alert.rule, event, "resolved"))
 
     def _alert(self, told: Told, look: Look) -> Alert:
@@ -257,6 +260,11 @@ class RuleEngine:
 
 def _line(alerts: Alerts, rule: Rule) -> Line | None:
     return next((line for line in alerts.lines if line.name == rule.line), None)
+
+
+def _may_go_on(alert: Alert, look: Look) -> bool:
+    """Whether it fired since the machine started, when its monotonic clock began; a clock that went back tells less."""
+    return -OUTAGE_S <= look.now - alert.timestamp <= look.monotonic
 
 
 def _match_of(alert: Alert) -> Match:

@@ -123,6 +123,8 @@ class ObjectWatch:
         for known in self._objects.values():
             if known.event is not None:
                 self._close(known, monotonic)
+        if events:
+            self._quiet_until = monotonic + self.rule.quiet_s
         return events
 
     def look(self, moment: Moment) -> Iterator[Told]:

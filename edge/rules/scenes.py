@@ -89,4 +89,5 @@ class SceneWatch:
                 yield Told(self.rule.name, self._event, "firing")
         elif is_over(self.rule, event, now):
             self._event, self._quiet_until = None, now + self.rule.quiet_s
+            self._hold.clear()  # what belonged to this event does not make the next one
             yield Told(self.rule.name, event, "resolved")

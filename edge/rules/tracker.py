@@ -7,8 +7,8 @@ grown by a share of its size, as C-BIoU does (Yang et al., "Hard to Track Object
 Appearances?", WACV 2023): a small thing that moves by a little more than its own width between two frames keeps its
 number. Between frames a track goes on at its velocity, which a first-order filter smooths.
 
-Some models give two boxes for one body. So a box that mostly lies in an object of its class, or the object in it, is
-that object's double at first: when only the double is seen it is the object, and when the two are apart for some frames
+Some models give two boxes for one body. So a box that mostly lies in an object of its class, or the object in it, and
+that is not far smaller, is that object's double at first: when only the double is seen it is the object, and when the two are apart for some frames
 it is an object of its own.
 """
 
@@ -28,12 +28,14 @@ SURE_OVERLAP = 0.2  # least overlap, grown, of a track and a sure detection
 DOUBTFUL_OVERLAP = 0.4  # and a doubtful one
 SECOND_OVERLAP = 0.5  # and a sure one where another box explains more: it may be a second look, or noise
 COVERED = 0.7  # share of the smaller of two boxes of a class from which they may well be one object
+FAR_SMALLER = 0.15  # of the larger one's area: what is smaller than this is somebody behind, no second look
 APART_FRAMES = 3  # in a row, after which a double is an object of its own
 VELOCITY_S = 0.3  # time constant of the velocity: the boxes of a detector tremble
 FIRST_GAP_S = 0.01  # frames closer than this tell nothing about velocity
 COAST_S = 1.0  # an object that is not seen goes on so long, and then stays where it is expected
 NEW_S = 0.5  # a new object is not remembered longer than it was there, but for so long,
 NEW_FRAMES = 2.0  # and for so many frames
+SLOWER = 1.5  # frames come slowly where it is not longer than so many times as long as the last time until the next
 MOST_LOST = 256  # objects that are not seen are remembered, those seen last
 
 Boxes = NDArray[np.float64]  # shape (n, 4): xmin, ymin, xmax, ymax
@@ -94,7 +96,8 @@ class Tracker:
     """Gives each detection the number of its object.
 
     Detections of ``score_threshold`` and more are sure. An object that was not seen for ``max_lost_s`` seconds is
-    over, a new one sooner; its number is never given again. Both may be changed between two frames. Objects of
+    over, a new one sooner; its number is never given again. Where frames come more slowly than that, all are remembered
+    from one to the next. Both settings may be changed between two frames. Objects of
     different classes are never the same. The order of a frame's detections plays no part where their scores differ.
 
     Synchronization: none; it belongs to the thread that looks at the frames.
@@ -106,6 +109,7 @@ class Tracker:
         self._next_id = first_id
         self._objects: list[_Object] = []
         self._at = -math.inf
+        self._gap = 0.0  # between the last two frames
 
     @property
     def alive(self) -> frozenset[int]:
@@ -119,8 +123,10 @@ class Tracker:
 
     def update(self, detections: Sequence[Detection], monotonic: float) -> tuple[Track | None, ...]:
         """The object of each detection of a frame at this time; None where it is none, or a double."""
-        least = max(NEW_S, NEW_FRAMES * (monotonic - self._at))
-        self._objects = [each for each in self._objects if monotonic - each.seen_at <= self._patience(each, least)]
+        usual, self._gap = self._gap, monotonic - self._at
+        least = max(NEW_S, NEW_FRAMES * self._gap)
+        most = max(self.max_lost_s, min(self._gap, SLOWER * usual))
+        self._objects = [each for each in self._objects if monotonic - each.seen_at <= _patience(each, least, most)]
         for each in self._objects:
             each.go_on(self._at, monotonic)
         self._at = monotonic
@@ -131,10 +137,6 @@ class Tracker:
                 found[index] = self._begin(detections[index])
         self._objects = _kept(self._objects, monotonic)
         return tuple(None if each is None or each.original else each.track(monotonic) for each in found)
-
-    def _patience(self, known: _Object, least: float) -> float:
-        """How long it is remembered while it is not seen: what was seen once is mostly noise, and in others' way."""
-        return min(self.max_lost_s, max(least, known.seen_at - known.began_at))
 
     def _associate(self, detections: Sequence[Detection], found: list[_Object | None]) -> None:
         """Fill in the object of each detection that is a known one's."""
@@ -184,6 +186,11 @@ class Tracker:
         return begun
 
 
+def _patience(known: _Object, least: float, most: float) -> float:
+    """How long it is remembered while it is not seen: what was seen once is mostly noise, and in others' way."""
+    return min(most, max(least, known.seen_at - known.began_at))
+
+
 def _kept(objects: Sequence[_Object], monotonic: float) -> list[_Object]:
     """Those to remember: all that were seen, doubles only while they are, and not too many that were not."""
     lost = [each for each in objects if each.original is None and each.seen_at != monotonic]
@@ -195,7 +202,10 @@ def _kept(objects: Sequence[_Object], monotonic: float) -> list[_Object]:
 
 def _is_double(first: Detection, second: Detection) -> bool:
     """Whether one may be a second look at the other."""
-    return first.class_id == second.class_id and _covers(first.box, second.box)
+    if first.class_id != second.class_id or not _covers(first.box, second.box):
+        return False
+    smaller, larger = sorted((first.box.area, second.box.area))
+    return smaller >= FAR_SMALLER * larger
 
 
 def _covers(first: Box, second: Box) -> bool:

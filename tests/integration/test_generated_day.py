@@ -118,7 +118,7 @@ def test_one_alert_for_every_true_event(seed: int) -> None:
         for step in range(length + 25 * FPS):
             if step == restart:  # and a new start; the clock on the wall goes on
                 wall = look.at + look.wall
-                look = Eyes(alerts, fps=FPS, inherited=open_events(told), start=dice.uniform(1, 1000))
+                look = Eyes(alerts, fps=FPS, inherited=open_events(told), start=dice.uniform(1000, 2000))
                 look.wall = wall - look.at
             told += look.look(*shown(group, step, dice))
         fired = Counter((alert.rule, alert.threat_level) for alert in told[before:] if alert.state == "firing")

@@ -316,6 +316,36 @@ def test_what_was_held_before_an_outage_does_not_count_after_it() -> None:
         assert look.brief == [("p", "firing", "low")], rule
 
 
+def test_a_board_that_takes_many_seconds_for_each_frame_tells_and_ends_events() -> None:
+    for rule in (DWELT, ENTERED, PERSON):
+        look = eyes(rule, fps=1 / 7)
+        look.watch(70, standing(*INSIDE))
+        assert look.brief == [("p", "firing", "low")], rule
+        look.watch(70)
+        assert look.brief == [("p", "firing", "low"), ("p", "resolved", "low")], rule
+
+
+def test_frames_of_before_the_end_of_an_event_do_not_make_the_next_one() -> None:
+    look = eyes({**PERSON, "hold_hits": 3, "hold_frames": 30, "resolve_after_s": 0.5, "cooldown_s": 0})
+    look.watch(1, standing(*INSIDE))
+    look.watch(1)
+    look.look(standing(*INSIDE))
+    assert look.brief == [("p", "firing", "low"), ("p", "resolved", "low")]
+    look.watch(0.2, standing(*INSIDE))
+    assert look.brief[2:] == [("p", "firing", "low")]
+
+
+@pytest.mark.parametrize("rule", [ENTERED, PERSON])
+def test_an_event_that_an_outage_ended_has_its_cooldown(rule: dict[str, Any]) -> None:
+    look = eyes({**rule, "cooldown_s": 4})
+    look.watch(2, standing(*INSIDE))
+    look.at += 61
+    look.watch(3.9, standing(*INSIDE))
+    assert look.brief == [("p", "firing", "low"), ("p", "resolved", "low")]
+    look.watch(1, standing(*INSIDE))
+    assert look.brief[2:] == [("p", "firing", "low")]
+
+
 # Before the start
 
 
@@ -348,11 +378,25 @@ def test_a_restart_goes_on_with_the_escalation() -> None:
     rule = {**DWELT, "escalate": [{"after_s": 60, "level": "high"}]}
     before = eyes(rule)
     before.watch(40, standing(*INSIDE))
-    after = eyes(rule, inherited=[open_alert(before)], start=7.0)
+    after = eyes(rule, inherited=[open_alert(before)], start=70.0)
     after.wall = NOW - 100 + 140 - after.at
     after.watch(30, standing(*INSIDE))
     assert after.brief == [("p", "firing", "high")]
     assert after.told[0].event_uid == before.told[0].event_uid
+
+
+@pytest.mark.parametrize("away_s", [70.0, -70.0], ids=["hours without power", "a clock that was set back meanwhile"])
+@pytest.mark.parametrize("rule", [DWELT, ENTERED, {**PERSON, "cooldown_s": 0}])
+def test_what_fired_before_the_machine_started_is_over_and_who_is_there_then_is_told(
+    rule: dict[str, Any], away_s: float
+) -> None:
+    before = eyes(rule)
+    before.watch(5, standing(*INSIDE))
+    after = eyes(rule, inherited=[open_alert(before)], start=20.0)
+    after.wall = before.at + before.wall + away_s - after.at
+    after.watch(10, standing(*INSIDE))
+    assert [state for _, state, _ in after.brief] == ["resolved", "firing"]
+    assert after.told[0].event_uid == before.told[0].event_uid != after.told[1].event_uid
 
 
 def test_events_of_rules_that_are_gone_and_second_ones_of_a_rule_are_resolved() -> None:
