@@ -9,6 +9,7 @@ from statistics import median
 
 from edge.stream.client import OpenEvents, messages
 from edge.text import printable
+from edge.types import LEVELS
 
 KEPT_ALERTS = 50
 KEPT_EVENTS = 256  # whose beginning is known; full: the oldest is forgotten
@@ -45,11 +46,17 @@ class Beginnings:
             began_at, _ = self._events.pop(uid, (None, ""))
             return SeenAlert(alert, happened_at, lasted_s=None if began_at is None else happened_at - began_at)
         began_at, was = self._events.get(uid, (happened_at, ""))
+        rose = _rank(level) > _rank(was)  # a lower one came late: its copy without a number was missed
         if uid:
-            self._events[uid] = (began_at, level)
+            self._events[uid] = (min(began_at, happened_at), level if rose else was)
         if len(self._events) > KEPT_EVENTS:
             del self._events[next(iter(self._events))]
-        return SeenAlert(alert, happened_at, was=was if was != level else "")
+        return SeenAlert(alert, happened_at, was=was if rose else "")
+
+
+def _rank(level: str) -> int:
+    """-1 for none, and for one of a later version."""
+    return LEVELS.index(level) if level in LEVELS else -1
 
 
 class Seconds:

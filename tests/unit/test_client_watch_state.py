@@ -66,6 +66,13 @@ def test_an_event_grows_worse_and_is_over_after_so_long() -> None:
     assert state.alert_count == 3, "what is over is no new alert"
 
 
+def test_a_lower_level_that_comes_late_is_no_rise() -> None:
+    state = DeviceState()
+    alerts = [told("e1", level="high", age_s=1.0), told("e1", level="low", age_s=5.0), told("e1", "resolved", "high")]
+    lines = [marks(seen) for alert in alerts for seen in state.take(alert, 500.0, 2000.0)]
+    assert lines == [["#3"], ["#3"], ["resolved after 5 s", "#3"]], "and it is the beginning"
+
+
 def test_how_many_events_go_on_is_said_only_of_a_device_that_tells_it() -> None:
     state = DeviceState()
     for features in (("resume",), ("resume", "events")):
