@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 from tests.vm.inside.simulated import SimulatedChip
@@ -29,6 +30,15 @@ class Trace:
     @property
     def levels(self) -> list[int]:
         return [level for _, level in self.driven]
+
+    @property
+    def history(self) -> list[tuple[int, float]]:
+        """Each level and the seconds for which it was driven, without the last one, which goes on."""
+        changes: list[tuple[float, int]] = []
+        for when, level in self.driven:
+            if not changes or changes[-1][1] != level:
+                changes.append((when, level))
+        return [(level, then - when) for (when, level), (then, _) in pairwise(changes)]
 
 
 @contextmanager
