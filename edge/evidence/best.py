@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from edge.rules.condition import fold
 from edge.types import Alert, Detection, Frame, Result
 
 RECENT_S = 5.0  # a frame from longer before the alert is not of what the alert is about
-MOST_OBJECTS = 4  # each holds a whole frame in memory; full: the one that is seen worst goes
+MOST_OBJECTS = 4  # full: the one that is seen worst goes
+MOST_BYTES = 6 << 20  # of the frames of those, two of 1280 x 720; full: the same, but one frame is always held
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,6 +21,11 @@ class Shot:
     result: Result
     frame: Frame
     score: float
+
+
+def held(shots: Iterable[Shot]) -> int:
+    """Bytes of the frames that these shots hold on to; a frame of several counts once."""
+    return sum({id(shot.frame): shot.frame.image.nbytes for shot in shots}.values())
 
 
 def score_of(detection: Detection, frame: Frame) -> float:
@@ -45,7 +51,7 @@ def shot_of(alert: Alert, result: Result, frame: Frame) -> Shot:
 class BestShots:
     """The best frame of the last RECENT_S seconds of each object that may lead an alert, of MOST_OBJECTS objects.
 
-    It holds on to frames and copies none.
+    It holds on to frames, MOST_BYTES of them, and copies none.
 
     Synchronization: none; it belongs to the thread that looks at the frames.
     """
@@ -64,7 +70,7 @@ class BestShots:
             shot, known = Shot(result, frame, score_of(detection, frame)), self._shots.get((track.track_id, name))
             if known is None or shot.score > known.score:
                 self._shots[track.track_id, name] = shot
-        while len(self._shots) > MOST_OBJECTS:
+        while len(self._shots) > MOST_OBJECTS or (len(self._shots) > 1 and held(self._shots.values()) > MOST_BYTES):
             del self._shots[min(self._shots, key=lambda key: self._shots[key].score)]
 
     def best(self, alert: Alert, now: Shot) -> Shot:

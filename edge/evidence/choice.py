@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from edge.config import Rule
-from edge.evidence.best import BestShots, Shot, shot_of
+from edge.evidence.best import MOST_BYTES, BestShots, Shot, held, shot_of
 from edge.evidence.store import is_reference
 from edge.rules.condition import fold
 from edge.types import Alert, Frame, Result
@@ -18,7 +18,7 @@ AFTER_S = 2.0  # how long a better frame than the alert's own may come
 BETTER = 1.1  # times as well seen: less is not worth another JPEG
 MOST_WAITING = 16  # pictures to be made; full: a further event has none
 MOST_WAITING_BYTES = 32 << 20  # of the frames of those; the same then
-MOST_WATCHED = 4  # events for which better frames are looked for; full: a further one keeps its first
+MOST_WATCHED = 4  # events for which better frames, MOST_BYTES of them, are held; full: a further one keeps its first
 MOST_KNOWN = 64  # events whose picture can still be improved; full: the oldest keeps the one it has
 logger = logging.getLogger(__name__)
 
@@ -118,19 +118,26 @@ class Choice:
         return True
 
     def _is_full(self, frame: Frame) -> bool:
-        held = {id(shot.frame): shot.frame.image.nbytes for _, shot in self._chosen.values()}
-        size = sum(held.values()) + (0 if id(frame) in held else frame.image.nbytes)
-        return bool(held) and (len(self._chosen) >= MOST_WAITING or size > MOST_WAITING_BYTES)
+        shots = [shot for _, shot in self._chosen.values()]
+        known = any(shot.frame is frame for shot in shots)
+        size = held(shots) + (0 if known else frame.image.nbytes)
+        return bool(shots) and (len(shots) >= MOST_WAITING or size > MOST_WAITING_BYTES)
 
     def _watch_on(self, result: Result, frame: Frame | None) -> None:
         """See whether the frame is better for an event of the last seconds."""
         for uid, watched in list(self._watched.items()):
             if frame is not None and frame.monotonic < watched.until:
                 shot = shot_of(watched.alert, result, frame)
-                if shot.score > (watched.best.score if watched.best else self._known.get(uid, 1.0)):
+                better = shot.score > (watched.best.score if watched.best else self._known.get(uid, 1.0))
+                if better and self._has_room(uid, shot):
                     watched.best = shot
             elif frame is not None or self._clock() > watched.until:
                 self._settle(uid)
+
+    def _has_room(self, uid: str, shot: Shot) -> bool:
+        """Whether the event may hold on to this shot, beside those that others hold on to."""
+        others = [each.best for other, each in self._watched.items() if each.best is not None and other != uid]
+        return not others or held([*others, shot]) <= MOST_BYTES
 
     def _settle(self, uid: str) -> None:
         watched = self._watched.pop(uid)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from edge.config import DEFAULT_RULES, Rule
-from edge.evidence import choice
+from edge.evidence import best, choice
 from edge.evidence.best import MOST_OBJECTS, BestShots, Shot, score_of, shot_of
 from edge.evidence.choice import AFTER_S, MOST_WAITING, Choice
 from edge.geometry import Box
@@ -182,6 +182,30 @@ def test_of_many_objects_the_best_seen_are_held() -> None:
     now = Shot(last, frame_of(last), 0.0)
     assert shots.best(fires(tracks=(6,)), now).frame.sequence == 6
     assert shots.best(fires(tracks=(1,)), now) is now
+
+
+def test_of_large_frames_fewer_are_held_and_always_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for most, kept in ((2 * picture().nbytes, [7, 8]), (1, [8])):
+        monkeypatch.setattr(best, "MOST_BYTES", most)
+        shots = BestShots()
+        for number in range(1, 9):
+            result = look(number, 1.0 + number / 100, track=number, confidence=number / 10)
+            shots.observe(result, frame_of(result), {"knife"})
+        assert sorted(track for track, _ in shots._shots) == kept
+
+
+def test_better_frames_of_several_events_are_few_where_they_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (best, choice):
+        monkeypatch.setattr(module, "MOST_BYTES", 2 * picture().nbytes)
+    choose = chooser()
+    events = [fires(f"event-{number}", tracks=(number,)) for number in (1, 2, 3)]
+    for number, event in enumerate(events, 1):
+        choose.observe(look(number, 1.0, event, track=number, box=SMALL))
+    made(choose)
+    for number in (1, 2, 3):
+        choose.observe(look(number + 10, 1.1, track=number, box=LARGE))
+    choose.finish()
+    assert made(choose) == [("event-1", 11), ("event-2", 12)], "the third keeps its first"
 
 
 def test_too_many_at_once_have_none_and_say_so(caplog: pytest.LogCaptureFixture) -> None:
