@@ -197,7 +197,9 @@ class Condition:
 
     def _leader(self, candidate: Sighting, others: Named, barred: Named) -> Leader:
         inside = not self._zones or not candidate.zones.isdisjoint(self._zones)
-        refusal = self._own_refusal(candidate) or self._unwanted(candidate, barred)
+        refusal = self._own_refusal(candidate)
+        if refusal is None and barred:
+            refusal = self._unwanted(candidate, barred)
         if refusal is not None or not others:
             return Leader(candidate, refusal, inside)
         with_it: list[Sighting] = []
@@ -209,11 +211,12 @@ class Condition:
         return Leader(candidate, None, inside, tuple(with_it))
 
     def _own_refusal(self, seen: Sighting) -> Refusal | None:
-        rule, height = self.rule, seen.place.height
+        rule = self.rule
         if seen.mask:
             return Refusal("mask", "{} is in the excluded zone {}", (seen.detection.class_name, seen.mask))
         if seen.detection.confidence < self._least:
             return self._below(seen)
+        height = seen.place.height
         if rule.min_size <= height <= self._highest:
             return None
         name, limit = ("min_size", rule.min_size) if height < rule.min_size else ("max_size", rule.max_size)

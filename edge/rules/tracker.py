@@ -8,8 +8,8 @@ Appearances?", WACV 2023): a small thing that moves by a little more than its ow
 number. Between frames a track goes on at its velocity, which a first-order filter smooths.
 
 Some models give two boxes for one body. So a box that mostly lies in an object of its class, or the object in it, and
-that is not far smaller, is that object's double at first: when only the double is seen it is the object, and when the two are apart for some frames
-it is an object of its own.
+that is not far smaller, is that object's double at first: when only the double is seen it is the object, and when the
+two are apart for some frames it is an object of its own.
 """
 
 from __future__ import annotations
@@ -132,9 +132,10 @@ class Tracker:
         self._at = monotonic
         found: list[_Object | None] = [None] * len(detections)
         self._associate(detections, found)
-        for index in sorted(range(len(detections)), key=lambda index: -detections[index].confidence):
-            if found[index] is None and detections[index].confidence >= self.score_threshold:
-                found[index] = self._begin(detections[index])
+        sure = (index for index, seen in enumerate(detections) if seen.confidence >= self.score_threshold)
+        new = [index for index in sure if found[index] is None]
+        for index in sorted(new, key=lambda index: -detections[index].confidence):
+            found[index] = self._begin(detections[index])
         self._objects = _kept(self._objects, monotonic)
         return tuple(None if each is None or each.original else each.track(monotonic) for each in found)
 
@@ -254,16 +255,21 @@ def _grown(boxes: Boxes) -> Boxes:
 
 
 def _areas(boxes: Boxes) -> Boxes:
-    areas: Boxes = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    areas: Boxes = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     return areas
 
 
 def _common(first: Boxes, second: Boxes) -> Boxes:
     """The area that each has in common with each: shape (n, m)."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    common: Boxes = np.clip(high - low, 0.0, None).prod(axis=2)
+    common: Boxes = _shared(first, second, 0) * _shared(first, second, 1)
     return common
+
+
+def _shared(first: Boxes, second: Boxes, axis: int) -> Boxes:
+    """The length that each has in common with each along the axis: shape (n, m)."""
+    shared: Boxes = np.minimum.outer(first[:, axis + 2], second[:, axis + 2])
+    shared -= np.maximum.outer(first[:, axis], second[:, axis])
+    return np.maximum(shared, 0.0, out=shared)
 
 
 def _overlaps(first: Boxes, second: Boxes) -> Boxes:
