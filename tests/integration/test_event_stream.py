@@ -85,8 +85,9 @@ def test_a_session_hears_an_event_whole_and_in_order_live_and_replayed(tmp_path:
             again = numbered(later, 4)
     assert brief(alert for alert in heard if alert["durable"]) == brief(again) == WHOLE
     assert [alert["seq"] for alert in again] == [1, 2, 3, 4]
-    early = [alert for alert in heard if not alert["durable"]]
-    assert brief(early) == (WHOLE if slow_s == TOO_LATE else [])
+    early = brief(alert for alert in heard if not alert["durable"])
+    assert early == [told for told in WHOLE if told in early]
+    assert bool(early) == (slow_s == TOO_LATE), "a disk may be in time for some"
     assert len({alert["event_uid"] for alert in heard + again}) == 1
     assert [alert["message"] for alert in again] == [
         "MEDIUM threat detected: person",

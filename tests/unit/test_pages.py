@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import re
+import subprocess
+import sys
 
 from edge.cli import parser
 from edge.configure import tomllib
@@ -23,3 +25,13 @@ def test_the_jetsons_install_names_what_pip_would_bring() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     needed = {re.split(r"[<>=; ]", each)[0] for each in project["dependencies"]}
     assert named - {"hatchling", "editables"} == needed - {"opencv-python-headless", "lgpio"}  # of the system; of a Pi
+
+
+def test_the_client_needs_no_more_than_its_page_says() -> None:
+    page = (ROOT / "docs" / "python-client.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^pip install ([a-z].*)", page, re.MULTILINE)
+    needed = re.findall(r"[a-z]+", line.partition(";")[0])
+    assert needed == ["msgspec", "tomli"]
+    others = ["numpy", "cv2", "cryptography", "gpiod", "gpiozero", "lgpio", "rich", "ai_edge_litert", "tzdata"]
+    script = f"import sys; sys.modules.update(dict.fromkeys({others})); import edge.stream.client"
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, timeout=60)
