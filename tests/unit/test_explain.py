@@ -146,7 +146,7 @@ def test_only_the_last_candidates_are_kept() -> None:
     look = eyes(rule(when="dwelt", dwell_s=60))
     for number in range(MAX_REFUSED + 20):
         look.at += 10
-        look.look(standing(300 + 10 * (number % 50), 700, height=20 + number))
+        look.look(standing(100 + 700 * (number % 2), 700, height=20 + number))
     candidates = told(look).candidates
     assert len(candidates) == MAX_REFUSED
     assert [each.age_s for each in candidates] == sorted(each.age_s for each in candidates)
