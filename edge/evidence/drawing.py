@@ -45,12 +45,15 @@ def draw(result: Result, frame: Frame, annotated: bool, masks: Masks) -> Image:
 
 
 def shrink(image: Image, max_width: int) -> Image:
-    """The picture, scaled down where it is wider than ``max_width`` pixels."""
+    """The picture, scaled down where it is wider than ``max_width`` pixels. Raises EdgeError."""
     height, width = image.shape[:2]
     if width <= max_width:
         return image
     size = (max_width, max(1, round(height * max_width / width)))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]  # uint8 in, uint8 out
+    try:
+        return cv2.resize(image, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]  # uint8 in, uint8 out
+    except cv2.error as error:
+        raise EdgeError(f"a picture of shape {image.shape} cannot be scaled to {size}: {error.err}") from error
 
 
 def _draw_box(image: Image, detection: Detection, colour: tuple[int, int, int], scale: float) -> None:

@@ -87,13 +87,20 @@ class EvidenceStore:
         self._waiting: dict[Key, bytes] = {}  # the oldest first
 
     def put(self, uid: str, kind: Kind, content: bytes) -> None:
-        """Keep it, in the place of what is kept under this name; the oldest that waits gives way and is counted."""
+        """Keep it, in the place of what is kept under this name.
+
+        The oldest that waits gives way, and is counted and logged.
+        """
+        lost: list[Key] = []
         with self._lock:
             self._waiting.pop((uid, kind), None)
             self._waiting[uid, kind] = content
             while len(self._waiting) > 1 and sum(map(len, self._waiting.values())) > WAITING_BYTES:
-                del self._waiting[next(iter(self._waiting))]
-                self.lost += 1
+                lost.append(next(iter(self._waiting)))
+                del self._waiting[lost[-1]]
+        self.lost += len(lost)
+        for gone, its_kind in lost:
+            logger.error("the %s of event %s is lost: too much waits for the disk", its_kind, gone)
 
     def flush(self) -> None:
         """Write what waits; raises StateError, and what was not written waits on."""

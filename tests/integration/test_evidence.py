@@ -223,8 +223,9 @@ def test_a_clip_comes_in_parts(tmp_path: Path) -> None:
 def write_for_ever(folder: Path) -> None:
     """Large pictures, one after the other, each whole when it begins and ends as it should."""
     kept = store(folder, max_mb=40)
+    large = b"\xff\xd8" + os.urandom(1 << 21) + b"\xff\xd9"  # made once: nearly all the time is that of writing
     for number in itertools.count():
-        kept.put(f"event-{number % 7}-{os.getpid()}", "jpg", b"\xff\xd8" + os.urandom(1 << 21) + b"\xff\xd9")
+        kept.put(f"event-{number % 7}-{os.getpid()}", "jpg", large)
         kept.flush()
         print(number, flush=True)
 

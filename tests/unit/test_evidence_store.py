@@ -235,7 +235,7 @@ def test_one_event_in_two_places_is_found_once(tmp_path: Path) -> None:
     assert names(tmp_path) == ["00000001-a.jpg"]
 
 
-def test_what_waits_for_the_disk_is_bounded(tmp_path: Path) -> None:
+def test_what_waits_for_the_disk_is_bounded(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     kept = store(tmp_path / "no" / "folder")
     (tmp_path / "no").write_bytes(b"a file where a folder should be")
     for number in range(5):
@@ -243,6 +243,9 @@ def test_what_waits_for_the_disk_is_bounded(tmp_path: Path) -> None:
         with pytest.raises(StateError):
             kept.flush()
     assert kept.lost == 2
+    assert [record.getMessage() for record in caplog.records] == [
+        f"the avi of event event-{number} is lost: too much waits for the disk" for number in (0, 1)
+    ]
     assert [kept.holds(f"event-{number}", "avi") for number in range(5)] == [False, False, True, True, True]
     (tmp_path / "no").unlink()
     kept.flush()
