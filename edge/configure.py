@@ -100,6 +100,8 @@ def type_at(parts: Iterable[str]) -> inspect.Type | None:
             found = next((field.type for field in found.fields if field.name == part), None)
         elif isinstance(found, inspect.VarTupleType) and _is_index(part):
             found = found.item_type
+        elif isinstance(found, inspect.TupleType) and _is_index(part):
+            found = next(iter(found.item_types[int(part) :]), None)
         elif isinstance(found, inspect.DictType):
             found = found.value_type
         else:
@@ -110,8 +112,6 @@ def type_at(parts: Iterable[str]) -> inspect.Type | None:
 def describe(kind: inspect.Type | None) -> str:
     """What a setting may hold, for a person: ``a whole number, 64 to 7680``."""
     kind = plain(kind)
-    if isinstance(kind, inspect.UnionType):  # it, or nothing
-        kind = plain(kind.types[0])
     if isinstance(kind, inspect.BoolType):
         return "true or false"
     if isinstance(kind, inspect.LiteralType):
@@ -125,10 +125,18 @@ def describe(kind: inspect.Type | None) -> str:
     if isinstance(kind, inspect.UnionType):
         return ", or ".join(describe(one) for one in kind.types if not isinstance(one, inspect.NoneType))
     if isinstance(kind, inspect.VarTupleType):
-        items = "tables" if isinstance(plain(kind.item_type), inspect.StructType) else "text"
+        least = f", at least {'one' if kind.min_length == 1 else kind.min_length}" if kind.min_length else ""
         most = f", at most {kind.max_length}" if kind.max_length else ""
-        return f"a list of {items}{', at least one' if kind.min_length else ''}{most}"
+        return f"a list of {_many(plain(kind.item_type))}{least}{most}"
+    if isinstance(kind, inspect.TupleType):
+        return f"a list of {len(kind.item_types)}, each {describe(kind.item_types[0])}"
     return "a table"
+
+
+def _many(kind: inspect.Type | None) -> str:
+    if isinstance(kind, inspect.TupleType):
+        return "points"
+    return "tables" if isinstance(kind, inspect.StructType) else "text"
 
 
 def _limits(kind: inspect.IntType | inspect.FloatType) -> str:

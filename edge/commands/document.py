@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,7 @@ def _section(path: str, kind: inspect.Type) -> str:
     own = [field for field in struct.fields if _struct(field.type) is None]
     inner = [field for field in struct.fields if _struct(field.type) is not None]
     title = f"`[[{path}]]`" if listed else f"`[{path}]`"
-    about = (struct.cls.__doc__ or "").strip() + _most(plain(kind))
+    about = cleandoc(struct.cls.__doc__ or "") + _most(plain(kind))
     parts = [_table(title, about, own)] if own else [f"## {title}\n\n{about}\n"]
     return "\n".join(parts + [_section(f"{path}.{field.name}", field.type) for field in inner])
 
@@ -169,6 +170,8 @@ def _default(field: inspect.Field) -> str:
     if field.required:
         return "(must be given)"
     value: Any = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
+    if value is None:
+        return "(left out)"
     return f"`{msgspec.json.encode(value).decode()}`"
 
 

@@ -22,7 +22,7 @@ from edge.commands.rehearsal.words import alert_fields, clock, counted, explanat
 from edge.config import Config, time_zone_of
 from edge.errors import ConfigError, EdgeError, StateError
 from edge.inference.detector import Detector, open_detector
-from edge.rules.checks import judge
+from edge.rules.checks import judge, unknown_classes
 from edge.rules.engine import Memory
 from edge.storage import write_atomic
 from edge.types import Image, Result
@@ -150,7 +150,8 @@ def _check_rules(config: Config, detector: Detector) -> None:
     """Raise ConfigError where no rule can fire: there would be nothing to see."""
     for problem in judge(config, detector.class_names.values()):
         if problem.startswith("no rule can fire"):
-            raise ConfigError(f"{problem}; see preact-edge models list")
+            blind = "; ".join(unknown_classes(config.alerts.rules, detector.class_names.values()))
+            raise ConfigError(f"{problem}{blind and f' ({blind})'}; see preact-edge models list")
 
 
 def _check_picture(path: Path | None) -> None:

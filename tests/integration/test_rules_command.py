@@ -228,7 +228,7 @@ def test_what_is_under_a_privacy_mask_is_in_no_picture(tmp_path: Path) -> None:
         (["scene", "-c", "text.mp4"], 2, "is not valid TOML"),
         (["scene", "-c", "nowhere.toml"], 2, "there is no zone 'cellar' that rules may name"),
         (["scene", "-c", "entered.toml"], 2, 'when = "entered" needs zones'),
-        (["scene", "-c", "camels.toml"], 2, "no rule can fire: the model lacks their classes"),
+        (["scene", "-c", "camels.toml"], 2, "no rule can fire: the model lacks their classes (rule 'somebody' can"),
         (["scene", "--set", "alerts.rules=[]"], 2, "no rule can fire: alerts.rules is empty"),
         (["scene", "--model", "none.tflite"], 1, "none.tflite"),
         (["scene", "--at", "tonight"], 2, "--at 'tonight': write a day and a time"),

@@ -72,6 +72,16 @@ def test_delegate_options_take_new_keys() -> None:
         ("[camera]\nretry_min_s = 50\nretry_max_s = 1\n", ["camera: retry_min_s is 50, more than retry_max_s, 1"]),
         ("[detector.delegate_options]\na = 3\n", ["detector.delegate_options.*: expected str, got int; allowed: text"]),
         ("listeners = []\n", ["allowed: a list of tables, at least one"]),
+        (
+            "[[alerts.zones]]\nname = 'x'\npoints = [[10, 1], [0, 0], [0, 1]]\n",
+            ["points[0][0]", "allowed: a number, 0 to 1"],
+        ),
+        (
+            "[[alerts.zones]]\nname = 'x'\npoints = []\n",
+            ["points", "a list of points, at least 3, at most 64"],
+        ),
+        ("[[alerts.lines]]\nname = 'x'\nstart = [0.1]\n", ["start", "allowed: a list of 2, each a number, 0 to 1"]),
+        ("[gpio]\nbuzzer_pin = -1\n", ["gpio.buzzer_pin", "allowed: a whole number, 0 to 1023, or text"]),
         ("colour = 1\n", ["colour", "unknown key", "camera"]),
         ("[camera\n", ["not valid TOML", "line 1"]),
     ],
