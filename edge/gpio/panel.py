@@ -85,13 +85,18 @@ class Panel:
 
     def health(self) -> tuple[Literal["ok", "degraded", "failed", "off"], str]:
         """How all of it is, once it was started, and in words why: a buzzer that should be there and is not has failed;
-        without another part, or with a light that ended, it is degraded.
+        without another part, or with one that does not work any more, it is degraded.
         """
         if self.without:
             return "off", f"there is no buzzer: {self.without}"
         faults = [f"no {name}: {error}" for name, error in self.missing.items()]
         if self.led is not None and not self.led.alive:
             faults.append("the status LED's thread does not run")
+        if self.button is not None:
+            try:
+                self.button.is_pressed  # noqa: B018 - a pin that is gone tells no press, and nothing of that either
+            except PinError as error:
+                faults.append(f"no silence button: {error}")
         if self.buzzer is None:
             return "failed", "; ".join(faults)
         state, reason = self.buzzer.health()

@@ -105,6 +105,11 @@ def test_a_light_that_is_on_when_low(factory: MockFactory) -> None:
 class DeadPin(MockPin):  # type: ignore[misc]
     dead = False
 
+    def _get_state(self) -> Any:
+        if self.dead:
+            raise OSError(19, "No such device")
+        return super()._get_state()
+
     def _set_state(self, value: float) -> None:
         if self.dead:
             raise OSError(19, "No such device")
@@ -418,6 +423,19 @@ def test_a_light_that_ended_is_told_since_it_may_still_say_that_all_is_well() ->
         assert panel.led.join(5.0)
         assert panel.health() == ("degraded", "the status LED's thread does not run")
         factory.pin(27).dead = False
+    factory.close()
+
+
+def test_a_button_whose_pin_vanished_is_told() -> None:
+    factory = MockFactory(pin_class=DeadPin)
+    with started(everything(), factory) as panel:
+        assert panel.health() == ("ok", "")
+        factory.pin(22).dead = True
+        assert panel.health() == (
+            "degraded",
+            "no silence button: GPIO 22 cannot be used: [Errno 19] No such device",
+        )
+        factory.pin(22).dead = False
     factory.close()
 
 
