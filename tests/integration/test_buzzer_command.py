@@ -90,7 +90,7 @@ def test_the_running_program_keeps_its_pins(pins: Path) -> None:
 
 def test_another_program_that_holds_the_pin_is_not_taken_for_ours(pins: Path) -> None:
     with started(pins, "buzzer", "on", "critical", sets=LONG):
-        wait_until(lambda: is_on(pins, BUZZER))
+        wait_until(lambda: is_on(pins, BUZZER), 60)
         refused = done(pins, "buzzer", "off")
     assert refused.returncode == 1
     assert "status LED on pin 27: off" in refused.stdout, "each is tried"
@@ -108,7 +108,7 @@ def test_test_and_on_are_heard_once(pins: Path) -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
 def test_a_sounding_that_is_broken_off_leaves_the_pin_off(pins: Path, number: signal.Signals, code: int) -> None:
     with started(pins, "buzzer", "on", "critical", sets=LONG) as process:
-        wait_until(lambda: is_on(pins, BUZZER))
+        wait_until(lambda: is_on(pins, BUZZER), 60)
         process.send_signal(number)
         assert process.wait(30) == code
     assert words(pins, BUZZER) == ["out", "0", "1", "0", "in"]
