@@ -134,7 +134,7 @@ def test_nobody_there_is_said_at_once() -> None:
 
 def test_a_device_that_does_not_answer_is_given_up() -> None:
     with scripted(lambda caller: (caller.accept(), caller.wait_for_end())[1]) as peer:  # type: ignore[func-returns-value]
-        done = explain(f"127.0.0.1:{peer.address[1]}", "--timeout", "1")
+        done = explain(f"127.0.0.1:{peer.address[1]}", "--timeout", "4")
     assert done.returncode == 1
     assert "no answer to the command explain" in done.stderr
 
