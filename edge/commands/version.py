@@ -10,7 +10,8 @@ from importlib import metadata
 from edge import __version__
 
 PACKAGES = (
-    "ai-edge-litert", "tflite-runtime", "opencv-python-headless", "numpy", "picamera2", "gpiozero", "lgpio", "msgspec",
+    "ai-edge-litert", "tflite-runtime", "opencv-python-headless", "numpy", "picamera2", "gpiozero", "lgpio", "gpiod",
+    "cryptography", "msgspec", "rich", "tzdata",
 )  # fmt: skip
 
 
