@@ -18,6 +18,7 @@ TALLEST = 760  # of its view
 DIM = 0.75  # of the frame's light, so that what is drawn on it stands out
 ARROW = 46  # pixels
 MARK = 17  # radius of a numbered alert
+MOST_BESIDE = 100  # marks that a further one does not cover; of a rule that floods there may be thousands
 LEAST_FRAMES = 5  # in which an object was seen whose way is drawn
 
 
@@ -113,7 +114,7 @@ def _draw_alerts(brush: Brush, view: _View, timeline: Timeline) -> None:
     taken: list[Point] = []
     for entry in fired:
         place = view.at(*entry.place)
-        taken.append(_free(place, taken, view))
+        taken.append(_free(place, taken[-MOST_BESIDE:], view))
         if taken[-1] != place:
             brush.way([place, taken[-1]], INK, 1)
             brush.dot(place, 3, INK)
