@@ -32,7 +32,7 @@ class Explanation:
 
     ``cooldown_s`` is what is left of its quiet, ``events`` how many go on now. ``reason`` says why its last candidate
     did not fire. ``candidates`` are the last ones, the newest first; ``counts`` says in how many frames each reason
-    was met since the start.
+    was met since the start; a rule about each object counts each of them.
     """
 
     name: str
