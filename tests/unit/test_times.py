@@ -166,7 +166,7 @@ def machine_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch
 
 def test_without_a_zone_the_machine_s_own_counts(machine_zone: pytest.MonkeyPatch) -> None:
     noon = utc("2026-01-14T12:00")
-    for zone, held in (("UTC", False), ("Asia/Tokyo", True)):
+    for zone, held in (("UTC0", False), ("JST-9", True)):  # written out: slim systems know no names
         machine_zone.setenv("TZ", zone)
         time.tzset()
         assert schedules("wed 20:00-22:00", zone="").holds("s", noon) is held
