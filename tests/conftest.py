@@ -21,3 +21,21 @@ def _logging_as_it_was() -> Iterator[None]:
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+
+
+@pytest.fixture
+def leaves_nothing() -> Iterator[None]:
+    """No thread and no descriptor is left after the test."""
+    from tests.streaming import nothing_left
+
+    with nothing_left():
+        yield
+
+
+@pytest.fixture
+def tries_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients do not wait before they connect again."""
+    from edge.stream.client import link
+
+    monkeypatch.setattr(link, "RETRY_MIN_S", 0.001)
+    monkeypatch.setattr(link, "RETRY_MAX_S", 0.05)

@@ -7,22 +7,14 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from edge.config.base import Fraction, Settings, check_name
-from edge.config.zones import Name, Point, check_outline
+from edge.config.zones import Name, Outline, check_outline
 
 
 class PrivacyMask(Settings, frozen=True):
     """A part of the picture that is black in whatever is stored, streamed or shown; the detector sees it."""
 
     name: Annotated[Name, Meta(description="Name of the mask, for people.")]
-    points: Annotated[
-        tuple[Point, ...],
-        Meta(
-            min_length=3,
-            max_length=64,
-            description="Corners in order, `[x, y]` each, in fractions of the picture's width and height from the "
-            "top left.",
-        ),
-    ]
+    points: Outline
 
     def __post_init__(self) -> None:
         check_name(self.name)

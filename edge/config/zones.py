@@ -13,21 +13,22 @@ from edge.config.times import windows
 
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
 Point: TypeAlias = tuple[Fraction, Fraction]
+Outline: TypeAlias = Annotated[
+    tuple[Point, ...],
+    Meta(
+        min_length=3,
+        max_length=64,
+        description="Corners in order, `[x, y]` each, in fractions of the picture's width and height from the "
+        "top left.",
+    ),
+]
 
 
 class Zone(Settings, frozen=True):
     """A part of the picture. An object is in it when its anchor is, and enough of its box."""
 
     name: Annotated[Name, Meta(description="Name of the zone, unique.")]
-    points: Annotated[
-        tuple[Point, ...],
-        Meta(
-            min_length=3,
-            max_length=64,
-            description="Corners in order, `[x, y]` each, in fractions of the picture's width and height from the "
-            "top left.",
-        ),
-    ]
+    points: Outline
     kind: Annotated[
         Literal["include", "exclude"],
         Meta(description="`include`: rules may name it; `exclude`: a mask, objects in it count for no rule."),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -17,8 +16,8 @@ from edge.catalog import Catalog
 from edge.config import Config
 from edge.configure import load_config
 from edge.errors import CaptureError, ConfigError
-from tests.integration.test_outbox_disk import UNSHARE, fill, small_disk
-from tests.support import ROOT, wait_until
+from tests.mounts import fill, run_with_own_mounts, small_disk
+from tests.support import wait_until
 
 BUZZER, LED, BUTTON = 17, 27, 22
 PINS = (f"gpio.status_led.pin={LED}", f"gpio.silence_button.pin={BUTTON}")
@@ -158,11 +157,7 @@ def on_a_full_disk(folder: Path) -> None:
 
 
 def test_the_buzzer_needs_neither_a_backend_nor_room_on_the_disk(tmp_path: Path) -> None:
-    if subprocess.run([*UNSHARE, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("needs the right to make a mount namespace, which this user or container does not have")
-    command = [*UNSHARE, sys.executable, "-m", "tests.integration.test_buzzer_device", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=150)
-    assert done.returncode == 0, done.stderr
+    run_with_own_mounts("tests.integration.test_buzzer_device", str(tmp_path))
 
 
 if __name__ == "__main__":

@@ -23,17 +23,14 @@ from edge.stream.hub import Hub
 from edge.stream.reception import Trust
 from edge.stream.server import StreamServer
 from tests.certificates import FleetFiles, make_fleet
-from tests.streaming import IDENTITY, Keeping, Served, keeping, make_result, make_video, nothing_left, own_port, serving
+from tests.streaming import IDENTITY, Keeping, Served, keeping, make_result, make_video, own_port, serving
 from tests.support import wait_until
 from tests.talking import HELLO, Talker
 
 LOCAL = Listener(host="127.0.0.1", port=0)
 
 
-@pytest.fixture(autouse=True)
-def _nothing_left() -> Iterator[None]:
-    with nothing_left():
-        yield
+pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
 
 @pytest.fixture(autouse=True)

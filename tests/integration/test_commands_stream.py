@@ -20,7 +20,7 @@ from edge.stream.desk import MAX_JOBS
 from edge.stream.reception import Trust
 from edge.wire.framing import MAX_JSON
 from tests.certificates import FleetFiles, make_fleet
-from tests.streaming import Served, make_alert, make_result, nothing_left, serving
+from tests.streaming import Served, make_alert, make_result, serving
 from tests.support import wait_until
 from tests.talking import KEYS, SECRET, Talker, client_tls
 
@@ -30,10 +30,7 @@ TLS_HMAC = Listener(host="127.0.0.1", port=0, auth="hmac", tls=True)
 MTLS = Listener(host="127.0.0.1", port=0, auth="mtls", tls=True)
 
 
-@pytest.fixture(autouse=True)
-def _nothing_left() -> Iterator[None]:
-    with nothing_left():
-        yield
+pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from edge.config import Listener
 from edge.security.issue import Terms
 from edge.stream.reception import Trust
 from tests.certificates import FleetFiles, make_fleet
-from tests.streaming import Keeping, keeping, nothing_left
+from tests.streaming import Keeping, keeping
 from tests.support import ROOT
 from tests.talking import KEYS, SECRET, Talker, client_tls
 
@@ -26,10 +26,7 @@ MTLS = Listener(name="mtls", host="127.0.0.1", port=0, auth="mtls", tls=True)
 LISTENERS = (OPEN, HMAC, MTLS)
 
 
-@pytest.fixture(autouse=True)
-def _nothing_left() -> Iterator[None]:
-    with nothing_left():
-        yield
+pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
 
 @pytest.fixture(scope="module")

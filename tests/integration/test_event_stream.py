@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,9 @@ import pytest
 
 from edge.outbox.open_events import open_events
 from edge.stream import client
-from edge.stream.client import link
 from edge.types import Alert
 from tests.seeing import Eyes, alerts_of, standing
-from tests.streaming import Keeping, keeping, make_alert, make_result, nothing_left
+from tests.streaming import Keeping, keeping, make_alert, make_result
 from tests.support import wait_until
 from tests.talking import Talker
 
@@ -33,16 +32,7 @@ FIRING = WHOLE[:3]
 IN_TIME, TOO_LATE = 5.0, 0.0  # how long a commit may take: the second sends every alert without its number first
 
 
-@pytest.fixture(autouse=True)
-def _nothing_left() -> Iterator[None]:
-    with nothing_left():
-        yield
-
-
-@pytest.fixture(autouse=True)
-def _soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link, "RETRY_MIN_S", 0.001)
-    monkeypatch.setattr(link, "RETRY_MAX_S", 0.05)
+pytestmark = pytest.mark.usefixtures("leaves_nothing", "tries_again_soon")
 
 
 def an_event() -> list[Alert]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +15,8 @@ from edge.configure import load_config
 from edge.errors import StateError
 from edge.evidence import recorder
 from tests.evidences import Told, decode, fires, look, names, picture, recording, store
-from tests.integration.test_outbox_disk import UNSHARE, fill, mount
-from tests.support import ROOT, wait_until
+from tests.mounts import fill, mount, run_with_own_mounts
+from tests.support import wait_until
 from tests.talking import PlainClient
 
 
@@ -138,11 +137,7 @@ SCENES: dict[str, Callable[[Path], None]] = {
 
 @pytest.mark.parametrize("scene", SCENES)
 def test_a_disk_that_is(tmp_path: Path, scene: str) -> None:
-    if subprocess.run([*UNSHARE, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("needs the right to make a mount namespace, which this user or container does not have")
-    command = [sys.executable, "-W", "error", "-m", "tests.integration.test_evidence_disk", scene, str(tmp_path)]
-    done = subprocess.run([*UNSHARE, *command], cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
-    assert done.returncode == 0, done.stderr
+    run_with_own_mounts("tests.integration.test_evidence_disk", scene, str(tmp_path))
 
 
 if __name__ == "__main__":

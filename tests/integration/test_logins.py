@@ -25,7 +25,7 @@ from edge.stream import session as sessions
 from edge.stream.dialler import Dialler
 from edge.stream.reception import Trust
 from tests.certificates import DAY, DEVICE_ID, FleetFiles, make_fleet
-from tests.streaming import Served, in_thread, make_alert, make_result, nothing_left, serving
+from tests.streaming import Served, in_thread, make_alert, make_result, serving
 from tests.support import wait_until
 from tests.talking import HELLO, KEYS, OTHER, SECRET, Talker, client_tls
 
@@ -36,10 +36,7 @@ MTLS = Listener(host="127.0.0.1", port=0, auth="mtls", tls=True)
 WITHHELD = {"camera_id", "stream", "oldest_seq", "next_seq"}
 
 
-@pytest.fixture(autouse=True)
-def _nothing_left() -> Iterator[None]:
-    with nothing_left():
-        yield
+pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
 
 @pytest.fixture(autouse=True)

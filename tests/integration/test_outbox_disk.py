@@ -3,7 +3,6 @@ process in it. Needs the right to mount; CI runs as root."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,29 +12,9 @@ import pytest
 
 from edge.outbox.faults import Fault
 from edge.outbox.files import set_aside
+from tests.mounts import fill, mount, run_with_own_mounts, small_disk
 from tests.outboxes import NOON, Told, alert, everything, running, store
-from tests.support import ROOT, wait_until
-
-UNSHARE = ["unshare", "--mount", *(() if os.geteuid() == 0 else ("--user", "--map-root-user"))]
-
-
-def mount(*arguments: str) -> None:
-    subprocess.run(["mount", *arguments], check=True)
-
-
-def small_disk(folder: Path) -> None:
-    mount("-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder))
-
-
-def fill(folder: Path) -> Path:
-    """A file that takes all the room that is left."""
-    filler = folder / "filler"
-    with filler.open("ab", buffering=0) as file:
-        try:
-            while True:
-                file.write(b"x" * 1024)
-        except OSError:
-            return filler
+from tests.support import wait_until
 
 
 def full_while_it_runs(folder: Path) -> None:
@@ -182,20 +161,7 @@ SCENES: dict[str, Callable[[Path], None]] = {
 
 @pytest.mark.parametrize("scene", SCENES)
 def test_a_disk_that_is(tmp_path: Path, scene: str) -> None:
-    if subprocess.run([*UNSHARE, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("needs the right to make a mount namespace, which this user or container does not have")
-    command = [
-        *UNSHARE,
-        sys.executable,
-        "-W",
-        "error",
-        "-m",
-        "tests.integration.test_outbox_disk",
-        scene,
-        str(tmp_path),
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
-    assert done.returncode == 0, done.stderr
+    run_with_own_mounts("tests.integration.test_outbox_disk", scene, str(tmp_path))
 
 
 if __name__ == "__main__":

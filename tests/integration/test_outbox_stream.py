@@ -6,7 +6,7 @@ import contextlib
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from edge.config import Outbox as OutboxSettings
 from edge.errors import StateError
 from edge.stream import replay as replaying
 from edge.types import StoredAlert, StreamBounds
-from tests.streaming import Keeping, in_thread, keeping, make_alert, make_result, nothing_left, serving
+from tests.streaming import Keeping, in_thread, keeping, make_alert, make_result, serving
 from tests.support import wait_until
 from tests.talking import Talker
 
@@ -27,10 +27,7 @@ LOCAL = Listener(host="127.0.0.1", port=0)
 ALERTS: dict[str, Any] = {"subscribe": ["alerts"]}
 
 
-@pytest.fixture(autouse=True)
-def _nothing_left() -> Iterator[None]:
-    with nothing_left():
-        yield
+pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
 
 def bounds(served: Keeping) -> StreamBounds:

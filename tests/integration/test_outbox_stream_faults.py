@@ -12,17 +12,14 @@ from typing import Any
 import pytest
 
 from edge.errors import StateError
-from tests.streaming import Keeping, keeping, make_alert, make_result, nothing_left
+from tests.streaming import Keeping, keeping, make_alert, make_result
 from tests.support import wait_until
 from tests.talking import Talker
 
 ALERTS: dict[str, Any] = {"subscribe": ["alerts"]}
 
 
-@pytest.fixture(autouse=True)
-def _nothing_left() -> Iterator[None]:
-    with nothing_left():
-        yield
+pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from edge.config import Listener
 from edge.wire import replies
 from edge.wire.framing import Framing
-from tests.streaming import Pair, make_alert, make_result, make_video, nothing_left, serving, stages
+from tests.streaming import Pair, make_alert, make_result, make_video, serving, stages
 from tests.support import wait_until
 from tests.talking import HELLO
 
@@ -21,10 +20,7 @@ WITH_VIDEO = Listener(host="127.0.0.1", port=0, video=True)
 COMPONENTS = {"camera": {"state": "ok", "reason": ""}}
 
 
-@pytest.fixture(autouse=True)
-def _nothing_left() -> Iterator[None]:
-    with nothing_left():
-        yield
+pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
 
 # --- hello

@@ -6,7 +6,6 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from edge.config import Listener
 from edge.stream import session as sessions
 from edge.stream.mailbox import MAX_CONTROL
 from edge.wire.framing import Framing
-from tests.streaming import Pair, in_thread, keeping, make_alert, make_result, make_video, nothing_left, serving, stages
+from tests.streaming import Pair, in_thread, keeping, make_alert, make_result, make_video, serving, stages
 from tests.support import wait_until
 from tests.talking import HELLO, Talker
 
@@ -26,10 +25,7 @@ LINES = Listener(host="127.0.0.1", port=0, framing="newline")
 WITH_VIDEO = Listener(host="127.0.0.1", port=0, video=True)
 
 
-@pytest.fixture(autouse=True)
-def _nothing_left() -> Iterator[None]:
-    with nothing_left():
-        yield
+pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
 
 # --- what a client sends

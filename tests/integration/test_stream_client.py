@@ -17,16 +17,13 @@ from edge.stream.address import split_address
 from edge.stream.client import Client, Connected, Event, Lost, NoWelcome, Subscriber, Welcome, connect, engine, link
 from edge.stream.client.link import RETRY_MAX_S, RETRY_MIN_S, Backoff
 from edge.wire.framing import Message, encode
-from tests.streaming import make_alert, make_result, make_video, nothing_left, own_port, serving
+from tests.streaming import make_alert, make_result, make_video, own_port, serving
 from tests.support import wait_until
 
 WELCOME = encode(b'{"type":"welcome"}', "length", "big")
 
 
-@pytest.fixture(autouse=True)
-def _nothing_left() -> Iterator[None]:
-    with nothing_left():
-        yield
+pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
 
 @contextlib.contextmanager

@@ -36,16 +36,13 @@ from edge.stream.hub import Hub
 from edge.stream.publisher import Publisher
 from edge.stream.reception import Trust
 from tests.certificates import DEVICE_ID, FleetFiles, make_fleet
-from tests.streaming import IDENTITY, Served, make_alert, make_result, make_video, nothing_left, serving
+from tests.streaming import IDENTITY, Served, make_alert, make_result, make_video, serving
 from tests.support import wait_until
 
 SECRET = bytes(range(32))
 
 
-@pytest.fixture(autouse=True)
-def _nothing_left() -> Iterator[None]:
-    with nothing_left():
-        yield
+pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
 
 @pytest.fixture(autouse=True)

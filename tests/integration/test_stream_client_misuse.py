@@ -7,29 +7,18 @@ import signal
 import stat
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
 from edge.errors import ConfigError, StateError, StreamError
-from edge.stream.client import Alert, Cursor, FileCursor, Lost, Reset, Subscriber, Welcome, link
+from edge.stream.client import Alert, Cursor, FileCursor, Lost, Reset, Subscriber, Welcome
 from tests.scripted import STREAM, Caller, alert, scripted
-from tests.streaming import nothing_left, own_port, running
+from tests.streaming import own_port, running
 from tests.support import wait_until
 
-
-@pytest.fixture(autouse=True)
-def _nothing_left() -> Iterator[None]:
-    with nothing_left():
-        yield
-
-
-@pytest.fixture(autouse=True)
-def _soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link, "RETRY_MIN_S", 0.001)
-    monkeypatch.setattr(link, "RETRY_MAX_S", 0.05)
+pytestmark = pytest.mark.usefixtures("leaves_nothing", "tries_again_soon")
 
 
 T = TypeVar("T")

@@ -36,24 +36,12 @@ from edge.stream.client import (
     VideoFrame,
     Welcome,
     engine,
-    link,
 )
 from edge.stream.client.inbox import MAX_FRAMES, MAX_KEPT, MAX_RESULTS
 from tests.scripted import STREAM, Caller, alert, scripted
-from tests.streaming import nothing_left
 from tests.support import wait_until
 
-
-@pytest.fixture(autouse=True)
-def _nothing_left() -> Iterator[None]:
-    with nothing_left():
-        yield
-
-
-@pytest.fixture(autouse=True)
-def _soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link, "RETRY_MIN_S", 0.001)
-    monkeypatch.setattr(link, "RETRY_MAX_S", 0.05)
+pytestmark = pytest.mark.usefixtures("leaves_nothing", "tries_again_soon")
 
 
 class Kept:

@@ -6,7 +6,6 @@ import hashlib
 import re
 import secrets
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,15 +19,12 @@ from edge.stream.client import Alert, Connected, Login, Lost, NoWelcome, Subscri
 from edge.wire.login import Challenge, is_proof, prove
 from tests.certificates import DEVICE_ID, FleetFiles, make_fleet
 from tests.scripted import Caller, alert, scripted
-from tests.streaming import nothing_left, serving
+from tests.streaming import serving
 
 SECRET = bytes(range(32))
 
 
-@pytest.fixture(autouse=True)
-def _nothing_left() -> Iterator[None]:
-    with nothing_left():
-        yield
+pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
 
 @pytest.fixture(scope="module")

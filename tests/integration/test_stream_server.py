@@ -22,7 +22,7 @@ from edge.stream.server import StreamServer
 from edge.stream.session import STALL_S
 from edge.stream.transport import prepare
 from edge.workers import Worker
-from tests.streaming import IDENTITY, make_alert, make_result, make_session, make_video, nothing_left, own_port, serving
+from tests.streaming import IDENTITY, make_alert, make_result, make_session, make_video, own_port, serving
 from tests.support import wait_until
 from tests.talking import PlainClient
 
@@ -30,10 +30,7 @@ LOCAL = Listener(host="127.0.0.1", port=0)
 WITH_VIDEO = Listener(host="127.0.0.1", port=0, video=True)
 
 
-@pytest.fixture(autouse=True)
-def _nothing_left() -> Iterator[None]:
-    with nothing_left():
-        yield
+pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
 
 def has_ipv6() -> bool:
