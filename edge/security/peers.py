@@ -62,15 +62,6 @@ def identify(cert: PeerCertificate) -> Peer:
     return Peer(printable(names[0][:LONGEST_NAME]), _role(roles), ids[0] if len(ids) == 1 and ids[0] else None)
 
 
-def check_device(cert: PeerCertificate, device_id: str) -> None:
-    """Raise SecurityError unless the certificate is that of this device: it is what is verified, not the address."""
-    peer = identify(cert)
-    if peer.device_id != device_id:
-        found = printable((peer.device_id or "")[:LONGEST_NAME])
-        owner = f"device {found}" if found else f"{peer.name}, which is no device"
-        raise SecurityError(f"certificate: is that of {owner}, not of device {device_id}; check the address")
-
-
 def check_dates(cert: PeerCertificate, now: float, earliest: float = RELEASED_AT) -> None:
     """Raise SecurityError where the certificate is not valid now; times are Unix seconds.
 
