@@ -1,0 +1,1 @@
+"""What brings preact-edge onto a device, and keeps it there."""
