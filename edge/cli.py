@@ -190,6 +190,7 @@ def _add_certs(parser: argparse.ArgumentParser) -> None:
     key.add_argument("--append", type=Path, metavar="FILE", help="add it to this file of login keys, not to the screen")
     for action in (backend, key):
         action.add_argument("--role", choices=("viewer", "control"), required=True, help="what its owner may do")
+    request.add_argument("--role", choices=("viewer", "control"), help="for a client with this role, not for a device")
     for action in (device, backend):
         action.add_argument("--csr", type=Path, metavar="FILE", help="a request made where the key stays")
     for action in (device, backend, pinned):

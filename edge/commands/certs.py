@@ -48,10 +48,11 @@ def _device(args: argparse.Namespace) -> None:
 
 def _request(args: argparse.Namespace) -> None:
     folder = expand(str(args.out_dir))
-    _wrote(issue.request(args.device_id, folder, args.renew))
+    _wrote(issue.request(args.device_id, folder, args.renew, args.role))
+    kind, role = ("backend", f" --role {args.role}") if args.role else ("device", "")
     _say(
         "The key stays here. Where the authority is, with a copy of the request:",
-        f"  preact-edge certs device DIR {quote(args.device_id)} --csr device.csr",
+        f"  preact-edge certs {kind} DIR {quote(args.device_id)}{role} --csr device.csr",
     )
 
 

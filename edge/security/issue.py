@@ -131,12 +131,16 @@ class Fleet:
         return x509.Authority(certificate, key)
 
 
-def request(device_id: str, folder: Path, renew: bool = False) -> list[Path]:
-    """A key that stays here, and a request for the authority; ``renew``: a new request for the key that is here."""
+def request(name: str, folder: Path, renew: bool = False, role: Role | None = None) -> list[Path]:
+    """A key that stays here, and a request for the authority; ``renew``: a new request for the key that is here.
+
+    It is for the device of that name; with a ``role`` for a client of it.
+    """
     file, key_file = folder / "device.csr", folder / "device.key"
     missing = [] if renew else _missing(key_file, file)
     key = x509.new_key() if key_file in missing else _read_key(key_file)
-    content = x509.pem(x509.request(x509.Names(device_id, device_uri(device_id)), key))
+    uri = role_uri(role) if role else device_uri(name)
+    content = x509.pem(x509.request(x509.Names(name, uri), key))
     if renew:
         replace(file, content)
         return [file]

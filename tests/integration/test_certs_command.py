@@ -133,6 +133,22 @@ def test_a_device_whose_key_never_leaves_it(folder, tmp_path):
     assert contexts.reload()
 
 
+def test_a_client_whose_key_never_leaves_it(folder, tmp_path):
+    own = tmp_path / "of a tool"
+    told = done("request", "probe-door-4", own, "--role", "viewer")
+    assert "certs backend DIR probe-door-4 --role viewer --csr device.csr" in told
+    request = ("--csr", own / "device.csr")
+    done("backend", folder, "probe-door-4", "--role", "viewer", *request)
+    shown = done("show", folder / "backend-probe-door-4.pem")
+    assert "role     viewer\n" in shown
+    assert "\ndevice" not in shown
+    assert not list(folder.glob("backend-*.key"))
+    assert "asks for urn:preact-edge:role:viewer, not for urn:preact-edge:role:control" in failed(
+        "backend", folder, "other", "--role", "control", *request
+    )
+    assert "not for urn:preact-edge:device:probe-door-4" in failed("device", folder, "probe-door-4", *request)
+
+
 def test_a_request_for_another_name_or_none_at_all(folder, tmp_path):
     done("request", "door-4", tmp_path)
     assert "asks for urn:preact-edge:device:door-4, not for urn:preact-edge:device:door-5" in failed(
