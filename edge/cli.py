@@ -24,17 +24,19 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
     _add_run_options(commands.add_parser("run", help="watch, stream and alert until stopped (the daemon)"))
     _add_run_options(commands.add_parser("demo", help="run on the drawn scene with a simulated buzzer and a live view"))
-    _add_run_options(commands.add_parser("check", help="check config, model, labels, camera, GPIO and port"))
+    _add_check(commands.add_parser("check", help="check config, model, labels, camera, GPIO and port"))
     _add_detect(commands.add_parser("detect", help="run the detector on pictures"))
     _add_watch(commands.add_parser("watch", help="show a device's stream; connect again whenever it is lost"))
     _add_explain(commands.add_parser("explain", help="ask a running device why its rules do not fire"))
+    _add_health(commands.add_parser("health", help="ask a running device, as a client, whether it sees"))
     _add_rules(commands.add_parser("rules", help="try the alert rules on a recording"))
     _add_models(commands.add_parser("models", help="list, pull and verify detector models"))
     _add_certs(commands.add_parser("certs", help="make and show certificates and login keys for a fleet of devices"))
     _add_outbox(commands.add_parser("outbox", help="show, back up and restore the stored alerts"))
     _add_buzzer(commands.add_parser("buzzer", help="try the buzzer's wiring; turn off what a killed program left on"))
-    _add_config_options(commands.add_parser("selftest", help="prove that this device finds what it must find"))
-    commands.add_parser("version", help="the version of this program and of what it uses")
+    _add_selftest(commands.add_parser("selftest", help="prove that this device finds what it must, and how fast"))
+    version = commands.add_parser("version", help="the version of this program and of what it uses")
+    version.add_argument("--json", action="store_true", help="one JSON object, nothing else on stdout")
     return top
 
 
@@ -102,6 +104,21 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-frames", type=_count, metavar="N", help="stop after N frames")
 
 
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    _add_run_options(parser)
+    parser.add_argument(
+        "--no-hardware",
+        action="store_true",
+        help="leave out camera, accelerator, pins and ports, which a running service holds",
+    )
+
+
+def _add_selftest(parser: argparse.ArgumentParser) -> None:
+    _add_config_options(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object, nothing else on stdout")
+    parser.add_argument("--min-fps", type=_rate, metavar="F", help="fail below F frames a second")
+
+
 def _add_detect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", nargs="+", metavar="IMAGE", type=Path)
     _add_config_options(parser)
@@ -137,6 +154,16 @@ def _add_explain(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("address", metavar="HOST[:PORT]", help="the device's stream, port 8080 unless given")
     parser.add_argument("--json", action="store_true", help="the device's answer as it came, nothing else on stdout")
     parser.add_argument("--timeout", type=_seconds, default=10.0, metavar="S", help="give up after S seconds")
+    _add_trust_options(parser)
+
+
+def _add_health(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "address", nargs="?", metavar="HOST[:PORT]", help="the device's stream; without it this device's, by -c FILE"
+    )
+    _add_config_options(parser)
+    parser.add_argument("--wait", type=_seconds, default=15.0, metavar="S", help="give it S seconds, 15 unless given")
+    parser.add_argument("--json", action="store_true", help="one JSON object, nothing else on stdout")
     _add_trust_options(parser)
 
 
@@ -235,13 +262,21 @@ def _moment(text: str) -> float:
 
 
 def _seconds(text: str) -> float:
+    return _above_zero(text, "a number of seconds above 0")
+
+
+def _rate(text: str) -> float:
+    return _above_zero(text, "a number of frames a second above 0")
+
+
+def _above_zero(text: str, expected: str) -> float:
     try:
-        seconds = float(text)
+        number = float(text)
     except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a number of seconds above 0")
-    return seconds
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected {expected}")
+    return number
 
 
 def _count(text: str) -> int:

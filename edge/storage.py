@@ -12,6 +12,8 @@ from edge.config import Config
 from edge.errors import StateError
 from edge.paths import expand
 
+ID_FILE = "device-id"
+
 
 def state_dir(config: Config, environ: Mapping[str, str] = os.environ) -> Path:
     """The state folder: as configured, else systemd's, else the user's."""
@@ -36,18 +38,26 @@ def device_id(config: Config, folder: Path) -> str:
     Raises StateError when the folder cannot be written or read.
     """
     prepare(folder)
-    file = folder / "device-id"
+    kept = known_device_id(config, folder)
+    if kept:
+        return kept
+    made, file = f"edge-{secrets.token_hex(4)}", folder / ID_FILE
     try:
-        kept = file.read_text(encoding="utf-8").strip() if file.exists() else ""
-        if config.device.id or kept:
-            return config.device.id or kept
-        made = f"edge-{secrets.token_hex(4)}"
         write_atomic(file, f"{made}\n".encode())
     except OSError as error:
         raise StateError(f"{file}: cannot be kept: {error.strerror}; {_ADVICE}") from error
+    return made
+
+
+def known_device_id(config: Config, folder: Path) -> str:
+    """The configured id, else the one kept in ``folder``, else ""; nothing is written. Raises StateError."""
+    file = folder / ID_FILE
+    try:
+        return config.device.id or (file.read_text(encoding="utf-8").strip() if file.exists() else "")
+    except OSError as error:
+        raise StateError(f"{file}: cannot be read: {error.strerror}; {_ADVICE}") from error
     except UnicodeDecodeError as error:
         raise StateError(f"{file}: is damaged; remove it, or give the device's name with device.id") from error
-    return made
 
 
 _ADVICE = "give a writable folder with --set storage.state_dir=DIR"
