@@ -1,0 +1,251 @@
+"""A booted machine: systemd as process 1 in systemd-nspawn, reached over ssh as a board would be."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.machines.trees import ORDINARY_USER
+from tests.machines.wire import Wire
+from tests.support import wait_until
+
+BOOT_S = 60.0  # a machine is there after one second; a busy computer needs more
+# Each machine has a control group of its own ($1), since systemd in it takes its own for the whole hierarchy. Whoever
+# starts the machine may be killed: then nspawn is, too, and with it all that runs in the machine. An inner reboot ends
+# nspawn with code 133: it is started again.
+_KEEP_BOOTING = """
+group=$1; shift
+[ -z "$group" ] || { mkdir -p "$group" && echo $$ >"$group/cgroup.procs"; }
+while :; do code=0; setpriv --pdeathsig KILL "$@" || code=$?; [ $code = 133 ] || exit $code; done
+"""
+_NSPAWN = (
+    *("systemd-nspawn", "-q", "--boot", "--register=no", "--keep-unit", "--console=read-only"),
+    *("--resolv-conf=off", "--timezone=off", "--link-journal=no"),
+)
+
+
+class MachineError(RuntimeError):
+    """A machine did not do what it was told; the text has its words."""
+
+
+class Machine:
+    """A copy of ``tree`` in ``folder``, with the host name ``name``: ``boot()`` it, and in the end ``close()`` it.
+
+    ``key`` is a private ssh key that root and an ordinary user (``pi``, with sudo) let in. ``folder``'s path must be
+    short: a socket lies in it.
+    """
+
+    def __init__(self, name: str, tree: Path, folder: Path, key: Path) -> None:
+        self.name, self.key, self.folder = name, key, folder
+        self.root = folder / "root"
+        self.known_hosts = folder / "known_hosts"
+        self._nspawn: subprocess.Popen[bytes] | None = None
+        folder.mkdir(parents=True)
+        self._wire = Wire()
+        try:
+            self._furnish(tree)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def address(self) -> str:
+        return self._wire.far
+
+    @property
+    def near_address(self) -> str:
+        """This computer's address, as the machine sees it."""
+        return self._wire.near
+
+    def _furnish(self, tree: Path) -> None:
+        subprocess.run(["cp", "-a", "--reflink=auto", str(tree), str(self.root)], check=True)
+        etc = self.root / "etc"
+        (etc / "hostname").write_text(f"{self.name}\n")
+        (etc / "machine-id").write_text(f"{uuid.uuid4().hex}\n")
+        (etc / "hosts").write_text(f"127.0.0.1 localhost\n::1 localhost\n127.0.1.1 {self.name}\n")
+        public = self.key.with_name(f"{self.key.name}.pub").read_text()
+        for home in (self.root / "root", self.root / "home" / ORDINARY_USER):
+            self._let_in(home, public)
+        host_key = (etc / "ssh" / "ssh_host_ed25519_key.pub").read_text().split()
+        self.known_hosts.write_text(f"{self.address} {host_key[0]} {host_key[1]}\n")
+
+    @staticmethod
+    def _let_in(home: Path, public: str) -> None:
+        owner = home.stat()
+        folder = home / ".ssh"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        (folder / "authorized_keys").write_text(public)
+        for path in (folder, folder / "authorized_keys"):
+            os.chown(path, owner.st_uid, owner.st_gid)
+
+    def boot(self) -> None:
+        """Switch it on; return when ssh answers."""
+        command = (
+            *_NSPAWN,
+            *("-D", str(self.root), f"--machine={self.name}", f"--uuid={self._id()}"),
+            f"--network-namespace-path={self._wire.namespace_path}",
+        )
+        with (self.folder / "console.log").open("ab") as console:
+            self._nspawn = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", "sh", "-c", _KEEP_BOOTING, "sh", self._group(), *command],
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                start_new_session=True,
+            )
+        self.wait_for_ssh()
+
+    def _group(self) -> str:
+        """The folder of the machine's control group: in the hierarchy that systemd uses, beside our own."""
+        for folder in map(Path, ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup")):
+            if (folder / "cgroup.procs").is_file():
+                return str(folder / self._wire.namespace)
+        return ""
+
+    def _id(self) -> str:
+        return (self.root / "etc" / "machine-id").read_text().strip()
+
+    def wait_for_ssh(self, timeout: float = BOOT_S) -> None:
+        wait_until(lambda: self._answers() or self._gone(), timeout)
+
+    def _answers(self) -> bool:
+        return self.attempt("true", timeout=10).returncode == 0
+
+    def _gone(self) -> bool:
+        if self._nspawn is not None and self._nspawn.poll() is not None:
+            console = (self.folder / "console.log").read_text(errors="replace")
+            raise MachineError(f"{self.name} ended with code {self._nspawn.returncode}: {console[-2000:]}")
+        return False
+
+    @property
+    def ssh_options(self) -> list[str]:
+        """For ssh and scp: the key, and the one host key that is right."""
+        options = (f"UserKnownHostsFile={self.known_hosts}", "StrictHostKeyChecking=yes", "BatchMode=yes")
+        return [
+            "-i",
+            str(self.key),
+            "-o",
+            "IdentitiesOnly=yes",
+            *(word for option in options for word in ("-o", option)),
+        ]
+
+    def attempt(self, command: str, *, user: str = "root", timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+        """Run ``command`` with the machine's sh; what it ended with, 255 where ssh did not get through."""
+        kept = ("ControlMaster=auto", "ControlPersist=60", f"ControlPath={self.folder}/ssh-%r", "ConnectTimeout=5")
+        alive = ("ServerAliveInterval=5", "ServerAliveCountMax=2")
+        extra = [word for option in (*kept, *alive) for word in ("-o", option)]
+        ssh = ["ssh", "-q", *self.ssh_options, *extra, f"{user}@{self.address}", command]
+        with (self.folder / "stderr").open("w+") as errors:  # no pipe: the connection that is kept would hold it open
+            done = subprocess.run(
+                ssh, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, timeout=timeout, check=False
+            )
+            errors.seek(0)
+            return subprocess.CompletedProcess(command, done.returncode, done.stdout.decode(), errors.read())
+
+    def run(self, command: str, *, user: str = "root", timeout: float = 60.0) -> str:
+        """What ``command`` printed; MachineError where it failed."""
+        done = self.attempt(command, user=user, timeout=timeout)
+        if done.returncode:
+            raise MachineError(f"{self.name}: {command}: code {done.returncode}: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    def reboot(self) -> None:
+        """As an operator would; return when ssh answers again."""
+        before = self._inits()
+        self.attempt("systemctl reboot")
+        wait_until(lambda: self._inits() not in ([], before) or self._gone(), BOOT_S)
+        self.forget_connections()
+        self.wait_for_ssh()
+
+    def cut_network(self) -> None:
+        """Pull the plug: neither side is told."""
+        self._wire.cut()
+
+    def join_network(self) -> None:
+        self._wire.join()
+        self.forget_connections()
+
+    def forget_connections(self) -> None:
+        """The next command goes over a new connection."""
+        for control in self.folder.glob("ssh-*"):
+            stop = ["ssh", "-q", "-O", "exit", "-o", f"ControlPath={control}", self.address]
+            subprocess.run(stop, check=False, capture_output=True)
+            control.unlink(missing_ok=True)
+
+    def kill(self) -> None:
+        """As when the power fails: all its processes end at once. What they wrote is kept, unlike on a real disk."""
+        self._kill_init()
+        self._wait_for_end(20.0)
+        self.forget_connections()
+
+    def power_off(self) -> None:
+        """Shut it down politely; one that takes too long is killed."""
+        if self._nspawn is None or self._nspawn.poll() is not None:
+            return
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.attempt("systemctl poweroff", timeout=20.0)
+        try:
+            self._wait_for_end(30.0)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self.forget_connections()
+
+    def _wait_for_end(self, timeout: float) -> None:
+        if self._nspawn is not None:
+            self._nspawn.wait(timeout)
+
+    def _kill_init(self) -> None:
+        for init in self._inits():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(init, signal.SIGKILL)
+
+    def _inits(self) -> list[int]:
+        """Process 1 of the machine, as this computer counts: the child of nspawn, which is the child of our shell."""
+        if self._nspawn is None or self._nspawn.poll() is not None:
+            return []
+        return [init for nspawn in _children(self._nspawn.pid) for init in _children(nspawn)]
+
+    def journal(self, *words: str) -> str:
+        """The journal, read from outside: also of a machine that is off."""
+        folder = self.root / "var/log/journal"
+        command = ["journalctl", "-D", str(folder), "--no-pager", "-o", "short-precise", *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+    def tell(self, lines: int = 200) -> None:
+        """Print the end of the journal, for whoever looks at a failure."""
+        print(f"--- journal of {self.name}", self.journal("-n", str(lines)), sep="\n", file=sys.stderr)
+
+    def close(self) -> None:
+        """At once, and nothing is left of it. Idempotent."""
+        self.kill()
+        if group := self._group():
+            _remove_group(Path(group))
+        self._wire.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _children(process: int) -> Sequence[int]:
+    try:
+        words = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    except FileNotFoundError:
+        return ()
+    return [int(word) for word in words]
+
+
+def _remove_group(group: Path) -> None:
+    """A control group that no process is in any more, from its leaves; one that is busy for a moment is waited for."""
+
+    def gone() -> bool:
+        for folder, _, _ in os.walk(group, topdown=False):
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
+        return not group.exists()
+
+    wait_until(gone, 10.0)
