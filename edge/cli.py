@@ -109,7 +109,7 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-hardware",
         action="store_true",
-        help="leave out camera, accelerator, pins and ports, which a running service holds",
+        help="leave out camera, accelerator, pins and ports, which a running service has",
     )
 
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
+
+import msgspec
 
 from edge.capture.source import open_source
 from edge.commands import common
-from edge.config import Config, Gpio
+from edge.config import Config, Gpio, Listener
 from edge.controls.settings import kept_settings
 from edge.errors import ConfigError, EdgeError, PinError
 from edge.gpio.panel import Panel, open_panel
-from edge.inference.detector import open_detector
+from edge.inference.detector import Detector, open_detector
+from edge.inference.runtime import check_file, compiled_for_edge_tpu
 from edge.rules.checks import judge, unknown_classes
 from edge.storage import device_id, state_dir
 from edge.stream.address import show
@@ -34,7 +38,8 @@ def run(args: argparse.Namespace) -> int:
     common.start_logging(config)
     logging.getLogger().setLevel(logging.ERROR)  # what is worth knowing is printed
     _say("ok", "config", args.config or os.environ.get("PREACT_EDGE_CONFIG") or "the defaults")
-    return max([_report(name, probe, config) for name, probe in PROBES])
+    probes = BESIDE_A_SERVICE if args.no_hardware else PROBES
+    return max([_report(name, probe, config) for name, probe in probes])
 
 
 def _report(name: str, probe: Callable[[Config], Iterator[str]], config: Config) -> int:
@@ -60,7 +65,27 @@ def _state(config: Config) -> Iterator[str]:
 
 
 def _model(config: Config) -> Iterator[str]:
-    detector = open_detector(common.resolve_model(config), config.detector)
+    yield from _describe(open_detector(common.resolve_model(config), config.detector), config)
+
+
+def _model_alone(config: Config) -> Iterator[str]:
+    """As ``_model``, without the accelerator: one program at a time can have it."""
+    if not config.detector.delegate:
+        yield from _model(config)
+        return
+    spec = common.resolve_model(config)
+    check_file(spec.path)
+    _say("note", "model", f"delegate {config.detector.delegate} was left out; `preact-edge selftest` tries it")
+    if compiled_for_edge_tpu(spec.path):
+        if spec.cpu_twin is None:
+            yield f"{spec.name}: is for the accelerator alone"
+            return
+        spec = spec.cpu_twin
+    settings = msgspec.structs.replace(config.detector, delegate="", delegate_options={})
+    yield from _describe(open_detector(spec, settings), config)
+
+
+def _describe(detector: Detector, config: Config) -> Iterator[str]:
     try:
         yield str(detector.description)
         yield f"{len(detector.class_names)} labels"
@@ -136,11 +161,21 @@ def _trust(config: Config) -> Trust:
 
 
 def _port(config: Config) -> Iterator[str]:
-    """What the server looks at before it serves; nobody is let in, no backend is dialled."""
+    yield f"{', '.join(_bind(config, config.listeners))} can be bound"
+
+
+def _listeners(config: Config) -> Iterator[str]:
+    """All of ``_port`` but the ports themselves, which a running service has: any free ones do."""
+    count = len(_bind(config, [msgspec.structs.replace(each, port=0) for each in config.listeners]))
+    yield f"{count} address{'' if count == 1 else 'es'}; the ports were left out"
+
+
+def _bind(config: Config, listeners: Sequence[Listener]) -> list[str]:
+    """What the server looks at before it serves; nobody is let in, no backend is dialled. The addresses bound."""
     check_apart(config.listeners)
     doors: list[Door] = []
     try:
-        for number, listener in enumerate(config.listeners, 1):
+        for number, listener in enumerate(listeners, 1):
             doors.append(Door(listener, number, config.stream))
         addresses = [show(sock.getsockname()) for door in doors for sock in door.sockets]
         _trust(config).check(doors, config.backends)
@@ -149,14 +184,22 @@ def _port(config: Config) -> Iterator[str]:
     finally:
         for door in doors:
             door.close()
-    yield f"{', '.join(addresses)} can be bound"
+    return addresses
 
 
-PROBES: tuple[tuple[str, Callable[[Config], Iterator[str]]], ...] = (
+Probe: TypeAlias = tuple[str, Callable[[Config], Iterator[str]]]
+
+PROBES: tuple[Probe, ...] = (
     ("state", _state),
     ("model", _model),
     ("camera", _camera),
     ("gpio", _gpio),
     ("security", _security),
     ("port", _port),
+)
+BESIDE_A_SERVICE: tuple[Probe, ...] = (
+    ("state", _state),
+    ("model", _model_alone),
+    ("security", _security),
+    ("port", _listeners),
 )

@@ -171,7 +171,7 @@ def _load_delegate(module: Any, job: Job) -> Any:
         raise DelegateError(f"delegate {job.delegate}: {job.library} is no TFLite delegate library") from error
     except (ValueError, RuntimeError) as error:
         reason = _one_line(error).removeprefix(f"Failed to load delegate from {job.library}").strip()
-        reason = reason or "it gave no reason; is the device plugged in?"
+        reason = reason or "it gave no reason; is the device plugged in, and does no other program use it?"
         raise DelegateError(f"delegate {job.delegate}: {job.library} refused to start: {reason}") from error
 
 

@@ -18,7 +18,16 @@ from edge.outbox.consumers import MAX_LEFT, Consumer
 from edge.outbox.faults import Fault, translated
 from edge.types import Alert, StoredAlert, StreamBounds
 
-SCHEMA = 1
+# The number of the file's format, kept in it as meta.schema. It rises only where a release that knows the lower number
+# could no longer read the file or would spoil it; a new key of meta or a new field of an alert, which such a release
+# leaves alone, is no reason. Whoever raises it
+# - changes a file of the lower number when it is opened, in one transaction that writes the new number too, so that a
+#   power cut leaves the old format or the new, and never touches one of a higher number (Fault "newer");
+# - says in CHANGELOG.md that there is no way back without the copy.
+# A bundle carries the number, and the installer compares it: before it switches to a release with a higher one it makes
+# a copy with `outbox backup` and says so. The release before refuses the changed file, loses nothing of it, and goes on
+# with the copy after `outbox restore`: as a new stream, and without the alerts since, which stay in the changed file.
+FORMAT = 1
 ROW_BYTES = 150  # what a row takes beside its JSON: label twice (table and index), event, time, page overhead
 LOG_BYTES = 4 << 20  # the log file is cut back to this after it grew
 
@@ -226,12 +235,12 @@ class Database:
         with self.transaction():
             for table in _TABLES:
                 self._connection.execute(table)
-            self._put_meta(schema=SCHEMA, stream=self.stream, machine_id=machine_id, size=0, unread=0)
+            self._put_meta(schema=FORMAT, stream=self.stream, machine_id=machine_id, size=0, unread=0)
 
     def _load(self) -> None:
         meta = dict(self._connection.execute("SELECT key, value FROM meta"))
         schema, stream, size, unread = (meta.get(key) for key in ("schema", "stream", "size", "unread"))
-        if isinstance(schema, int) and schema > SCHEMA:
+        if isinstance(schema, int) and schema > FORMAT:
             advice = "install that one, or move the file away with its -wal and -shm"
             words = f"was made by a newer preact-edge (its format is {schema}); {advice}"
             raise Fault(self._path, "newer", words)

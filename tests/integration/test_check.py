@@ -48,7 +48,8 @@ def options(folder: Path, text: str) -> argparse.Namespace:
     file = folder / "edge.toml"
     file.write_text(text)
     listen = [] if "[[listeners]]" in text else ["listeners.0.port=0"]
-    return argparse.Namespace(config=str(file), overrides=[f"storage.state_dir={folder}", *listen])
+    overrides = [f"storage.state_dir={folder}", *listen]
+    return argparse.Namespace(config=str(file), overrides=overrides, no_hardware=False)
 
 
 def refusal_of_run(args: argparse.Namespace) -> str:
