@@ -42,7 +42,7 @@ def main() -> int:
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     tree = root_tree(asked.suite)
-    with contextlib.ExitStack() as stack:
+    with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="machines-")))
         key = make_key(folder)
         for name in asked.name:
@@ -51,8 +51,7 @@ def main() -> int:
             machine.boot()
             print(_describe(machine), flush=True)
         print("Ctrl-C ends it.", flush=True)
-        with contextlib.suppress(KeyboardInterrupt):
-            signal.pause()
+        signal.pause()
     return 0
 
 

@@ -17,12 +17,12 @@ from tests.machines.wire import Wire
 from tests.support import wait_until
 
 BOOT_S = 60.0  # a machine is there after one second; a busy computer needs more
-# Each machine has a control group of its own ($1), since systemd in it takes its own for the whole hierarchy. Whoever
+# Each machine has a control group of its own (folders $1): systemd in it takes that for the whole hierarchy. Whoever
 # starts the machine may be killed: then nspawn is, too, and with it all that runs in the machine. An inner reboot ends
 # nspawn with code 133: it is started again.
 _KEEP_BOOTING = """
-group=$1; shift
-[ -z "$group" ] || { mkdir -p "$group" && echo $$ >"$group/cgroup.procs"; }
+for group in $1; do mkdir -p "$group" && echo $$ >"$group/cgroup.procs" || exit; done
+shift
 while :; do code=0; setpriv --pdeathsig KILL "$@" || code=$?; [ $code = 133 ] || exit $code; done
 """
 _NSPAWN = (
@@ -94,7 +94,17 @@ class Machine:
         )
         with (self.folder / "console.log").open("ab") as console:
             self._nspawn = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", "sh", "-c", _KEEP_BOOTING, "sh", self._group(), *command],
+                [
+                    "setpriv",
+                    "--pdeathsig",
+                    "KILL",
+                    "sh",
+                    "-c",
+                    _KEEP_BOOTING,
+                    "sh",
+                    " ".join(map(str, self._groups())),
+                    *command,
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
@@ -102,12 +112,10 @@ class Machine:
             )
         self.wait_for_ssh()
 
-    def _group(self) -> str:
-        """The folder of the machine's control group: in the hierarchy that systemd uses, beside our own."""
-        for folder in map(Path, ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup")):
-            if (folder / "cgroup.procs").is_file():
-                return str(folder / self._wire.namespace)
-        return ""
+    def _groups(self) -> list[Path]:
+        """The folders of the machine's control group: in the hierarchies by which systemd tells processes apart."""
+        hierarchies = map(Path, ("/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd"))
+        return [folder / self._wire.namespace for folder in hierarchies if (folder / "cgroup.procs").is_file()]
 
     def _id(self) -> str:
         return (self.root / "etc" / "machine-id").read_text().strip()
@@ -225,8 +233,8 @@ class Machine:
     def close(self) -> None:
         """At once, and nothing is left of it. Idempotent."""
         self.kill()
-        if group := self._group():
-            _remove_group(Path(group))
+        for group in self._groups():
+            _remove_group(group)
         self._wire.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
