@@ -10,12 +10,14 @@ import fcntl
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 SUITES = ("bookworm", "trixie")
@@ -62,58 +64,66 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "preact-edge"
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """What a tree is made of: a Debian ``suite``, ``packages``, and more ``options`` of mmdebstrap."""
+
+    suite: str
+    packages: tuple[str, ...] = PACKAGES
+    options: tuple[str, ...] = ()
+
+    def make(self, tree: Path) -> None:
+        """Make the tree; ``tree`` must not be there yet, its parent takes what making it needs."""
+        done = subprocess.run(self._mmdebstrap(tree), capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise TreeError(f"mmdebstrap cannot make a tree of {self.suite}: {done.stderr.strip()[-2000:]}")
+
+    @property
+    def made_from(self) -> str:
+        return "\n".join((self.suite, *self.packages, *self.options, *_LEFT_OUT, _FINISH))
+
+    def _mmdebstrap(self, tree: Path) -> list[str]:
+        settings = tree.with_name("apt.conf")
+        settings.write_text(_apt_settings())
+        return [
+            "mmdebstrap",
+            *("--quiet", "--mode=root", "--variant=apt", f"--include={','.join(self.packages)}"),
+            *(f"--aptopt={settings}", *self.options),
+            *(f"--dpkgopt=path-exclude={path}" for path in _LEFT_OUT),
+            f'--customize-hook=chroot "$1" sh -euc {shlex.quote(_FINISH)}',
+            *(self.suite, str(tree)),
+            *_sources(self.suite, tree.parent),
+        ]
+
+
 def root_tree(suite: str) -> Path:
     """The folder of ``suite``'s tree, made now where there is none: for copies, never to be booted itself."""
+    recipe = Recipe(suite)
+    return cached(f"tree-{suite}", recipe.made_from, recipe.make)
+
+
+def cached(name: str, made_from: str, make: Callable[[Path], None]) -> Path:
+    """The folder called ``name`` in the cache, that ``make`` makes where there is none made from the same."""
     cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
-    tree = cache / f"tree-{suite}-{_fingerprint(suite)}"
-    with _alone(cache, suite):
-        if not tree.is_dir():
-            _make(suite, tree)
-    return tree
-
-
-def _fingerprint(suite: str) -> str:
-    made_from = "\n".join((suite, *PACKAGES, *_LEFT_OUT, _FINISH))
-    return hashlib.sha256(made_from.encode()).hexdigest()[:16]
+    kept = cache / f"{name}-{hashlib.sha256(made_from.encode()).hexdigest()[:16]}"
+    with _alone(cache, name):
+        if not kept.is_dir():
+            print(f"making {name}, once: a minute or some, 100 MB to fetch or more", file=sys.stderr, flush=True)
+            with tempfile.TemporaryDirectory(dir=cache, prefix=f".making-{name}-") as scratch:
+                make(made := Path(scratch) / "made")
+                for other in cache.glob(f"{name}-{'[0-9a-f]' * 16}"):
+                    shutil.rmtree(other)
+                made.rename(kept)
+    return kept
 
 
 @contextmanager
-def _alone(cache: Path, suite: str) -> Iterator[None]:
-    """One run makes a tree, the others wait for it."""
-    with (cache / f".tree-{suite}.lock").open("w") as lock:
+def _alone(cache: Path, name: str) -> Iterator[None]:
+    """One run makes it, the others wait."""
+    with (cache / f".{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def _make(suite: str, tree: Path) -> None:
-    print(f"making a root tree of {suite}, once: about a minute, 100 MB to fetch", file=sys.stderr, flush=True)
-    with tempfile.TemporaryDirectory(dir=tree.parent, prefix=f".making-{suite}-") as folder:
-        scratch = Path(folder)
-        made = scratch / "tree"
-        done = subprocess.run(_mmdebstrap(suite, made, scratch), capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise TreeError(f"mmdebstrap cannot make a tree of {suite}: {done.stderr.strip()[-2000:]}")
-        for other in tree.parent.glob(f"tree-{suite}-*"):
-            shutil.rmtree(other)
-        made.rename(tree)
-
-
-def _mmdebstrap(suite: str, tree: Path, scratch: Path) -> list[str]:
-    settings = scratch / "apt.conf"
-    settings.write_text(_apt_settings())
-    return [
-        "mmdebstrap",
-        *("--quiet", "--mode=root", "--variant=apt", f"--include={','.join(PACKAGES)}", f"--aptopt={settings}"),
-        *(f"--dpkgopt=path-exclude={path}" for path in _LEFT_OUT),
-        f'--customize-hook=chroot "$1" sh -euc {_quoted(_FINISH)}',
-        *(suite, str(tree)),
-        *_sources(suite, scratch),
-    ]
-
-
-def _quoted(script: str) -> str:
-    return "'" + script.replace("'", "'\\''") + "'"
 
 
 def _apt_settings() -> str:
