@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.machines.remote import MachineError, Remote
 from tests.machines.trees import ORDINARY_USER
 from tests.machines.wire import Wire
 from tests.support import wait_until
@@ -31,11 +32,7 @@ _NSPAWN = (
 )
 
 
-class MachineError(RuntimeError):
-    """A machine did not do what it was told; the text has its words."""
-
-
-class Machine:
+class Machine(Remote):
     """A copy of ``tree`` in ``folder``, with the host name ``name``: ``boot()`` it, and in the end ``close()`` it.
 
     ``key`` is a private ssh key that root and an ordinary user (``pi``, with sudo) let in. ``folder``'s path must be
@@ -43,21 +40,16 @@ class Machine:
     """
 
     def __init__(self, name: str, tree: Path, folder: Path, key: Path) -> None:
-        self.name, self.key, self.folder = name, key, folder
         self.root = folder / "root"
-        self.known_hosts = folder / "known_hosts"
         self._nspawn: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True)
         self._wire = Wire()
+        super().__init__(name, self._wire.far, folder, key)
         try:
             self._furnish(tree)
         except BaseException:
             self.close()
             raise
-
-    @property
-    def address(self) -> str:
-        return self._wire.far
 
     @property
     def near_address(self) -> str:
@@ -73,8 +65,7 @@ class Machine:
         public = self.key.with_name(f"{self.key.name}.pub").read_text()
         for home in (self.root / "root", self.root / "home" / ORDINARY_USER):
             self._let_in(home, public)
-        host_key = (etc / "ssh" / "ssh_host_ed25519_key.pub").read_text().split()
-        self.known_hosts.write_text(f"{self.address} {host_key[0]} {host_key[1]}\n")
+        self.know((etc / "ssh" / "ssh_host_ed25519_key.pub").read_text())
 
     @staticmethod
     def _let_in(home: Path, public: str) -> None:
@@ -108,6 +99,7 @@ class Machine:
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
+                env={**os.environ, "UNIFIED_CGROUP_HIERARCHY": "1"},  # as on every board, whatever this computer has
                 start_new_session=True,
             )
         self.wait_for_ssh()
@@ -121,48 +113,13 @@ class Machine:
         return (self.root / "etc" / "machine-id").read_text().strip()
 
     def wait_for_ssh(self, timeout: float = BOOT_S) -> None:
-        wait_until(lambda: self._answers() or self._gone(), timeout)
-
-    def _answers(self) -> bool:
-        return self.attempt("true", timeout=10).returncode == 0
+        super().wait_for_ssh(timeout)
 
     def _gone(self) -> bool:
         if self._nspawn is not None and self._nspawn.poll() is not None:
             console = (self.folder / "console.log").read_text(errors="replace")
             raise MachineError(f"{self.name} ended with code {self._nspawn.returncode}: {console[-2000:]}")
         return False
-
-    @property
-    def ssh_options(self) -> list[str]:
-        """For ssh and scp: the key, and the one host key that is right."""
-        options = (f"UserKnownHostsFile={self.known_hosts}", "StrictHostKeyChecking=yes", "BatchMode=yes")
-        return [
-            "-i",
-            str(self.key),
-            "-o",
-            "IdentitiesOnly=yes",
-            *(word for option in options for word in ("-o", option)),
-        ]
-
-    def attempt(self, command: str, *, user: str = "root", timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
-        """Run ``command`` with the machine's sh; what it ended with, 255 where ssh did not get through."""
-        kept = ("ControlMaster=auto", "ControlPersist=60", f"ControlPath={self.folder}/ssh-%r", "ConnectTimeout=5")
-        alive = ("ServerAliveInterval=5", "ServerAliveCountMax=2")
-        extra = [word for option in (*kept, *alive) for word in ("-o", option)]
-        ssh = ["ssh", "-q", *self.ssh_options, *extra, f"{user}@{self.address}", command]
-        with (self.folder / "stderr").open("w+") as errors:  # no pipe: the connection that is kept would hold it open
-            done = subprocess.run(
-                ssh, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, timeout=timeout, check=False
-            )
-            errors.seek(0)
-            return subprocess.CompletedProcess(command, done.returncode, done.stdout.decode(), errors.read())
-
-    def run(self, command: str, *, user: str = "root", timeout: float = 60.0) -> str:
-        """What ``command`` printed; MachineError where it failed."""
-        done = self.attempt(command, user=user, timeout=timeout)
-        if done.returncode:
-            raise MachineError(f"{self.name}: {command}: code {done.returncode}: {done.stdout}{done.stderr}")
-        return done.stdout
 
     def reboot(self) -> None:
         """As an operator would; return when ssh answers again."""
@@ -179,13 +136,6 @@ class Machine:
     def join_network(self) -> None:
         self._wire.join()
         self.forget_connections()
-
-    def forget_connections(self) -> None:
-        """The next command goes over a new connection."""
-        for control in self.folder.glob("ssh-*"):
-            stop = ["ssh", "-q", "-O", "exit", "-o", f"ControlPath={control}", self.address]
-            subprocess.run(stop, check=False, capture_output=True)
-            control.unlink(missing_ok=True)
 
     def kill(self) -> None:
         """As when the power fails: all its processes end at once. What they wrote is kept, unlike on a real disk."""
