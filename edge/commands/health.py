@@ -24,7 +24,7 @@ from edge.text import printable
 
 COUNTED_S = 2.0  # frames are counted for so long; two of them at least
 RETRY_S = 0.5  # a program that starts is there soon, and one who waits for it spreads no load
-STATUS_S = 5.0  # for the answer of a device that may be asked for its status
+STATUS_S = 2.0  # beyond --wait, for the answer of a device that may be asked for its status
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import socket
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from edge.commands import check, common
 from edge.controls.settings import FILE
 from edge.errors import EdgeError
 from tests.certificates import FleetFiles, make_fleet
+from tests.integration.test_runtime import BUNDLED, REASONS, build, without_operators
 from tests.streaming import own_port
 
 TLS = "[[listeners]]\nhost = '127.0.0.1'\nport = 0\ntls = true\n"
@@ -136,3 +138,76 @@ def test_check_tells_of_kept_changes_and_of_settings_that_blind(
     assert notes[1] == "note     model    detector.score_threshold is 0.97: hardly anything can be detected"
     assert check.run(options(tmp_path, "[alerts]\nrules = []\n")) == 0
     assert "note     model    no rule can fire: alerts.rules is empty" in capsys.readouterr().out
+
+
+def beside(folder: Path, text: str) -> int:
+    args = options(folder, text)
+    args.no_hardware = True
+    return check.run(args)
+
+
+def lines(said: str) -> dict[str, list[str]]:
+    """The kinds of line that each part had."""
+    found: dict[str, list[str]] = {}
+    for line in said.splitlines():
+        kind, name = line.split()[:2]
+        found.setdefault(name, []).append(kind)
+    return found
+
+
+def test_beside_a_running_service_what_it_has_is_left_out(
+    taken: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = f"[camera]\nsource = '/dev/video87'\n[gpio]\nrequired = true\n[[listeners]]\nport = {taken}\n"
+    assert beside(tmp_path, text) == 0
+    said = capsys.readouterr().out
+    assert set(lines(said)) == {"config", "state", "model", "security", "port"}
+    assert "the ports were left out" in said
+    assert "problem" not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        ("[camera]\nfps = 0\n", 2, "camera.fps"),
+        (TLS, 2, "security.certificate: must be set"),
+        ("[[listeners]]\nhost = '0.0.0.0'\nport = 80\n", 2, "can be reached from other machines, without login"),
+        ("[[listeners]]\nport = 0\nname = 'a'\n" * 2, 2, "listeners: two have the name a"),
+        ("[[listeners]]\nport = 4567\n" * 2, 2, "both want "),
+        ("[detector]\nmodel = '/nowhere/a.tflite'\n", 1, "/nowhere/a.tflite: cannot be read"),
+        ("[detector]\nmodel = 'mobiledet-edgetpu'\ndelegate = 'edgetpu'\n", 1, "models pull mobiledet-edgetpu"),
+        (ELSEWHERE + "tls = false\n", 2, "without TLS anybody could answer there"),
+    ],
+)
+def test_beside_a_running_service_what_is_wrong_with_the_settings_is_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, code: int, words: str
+) -> None:
+    assert beside(tmp_path, text) == code
+    (problem,) = {line for line in capsys.readouterr().out.splitlines() if line.startswith("problem")}
+    assert words in problem
+
+
+def test_beside_a_running_service_its_accelerator_is_not_touched(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert beside(tmp_path, "[detector]\ndelegate = 'edgetpu'\n") == 0
+    said = capsys.readouterr().out
+    assert "note     model    delegate edgetpu was left out; `preact-edge selftest` tries it" in said
+    assert "CPU with" in said
+    accelerated = tmp_path / "model_edgetpu.tflite"
+    accelerated.write_bytes(without_operators(BUNDLED))
+    assert beside(tmp_path, f"[detector]\ndelegate = 'edgetpu'\nmodel = '{accelerated}'\n") == 0
+    assert "is for the accelerator alone" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["segfaults", "refuses"])
+def test_an_accelerator_that_does_not_fit_is_a_problem(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """A driver of another release than its runtime ends the process that loads it, or refuses."""
+    library = build(tmp_path, name)
+    assert check.run(options(tmp_path, f"[detector]\ndelegate = '{library}'\n")) == 1
+    said = capsys.readouterr().out
+    (problem,) = [line for line in said.splitlines() if line.startswith("problem")]
+    assert problem.startswith(f"problem  model    delegate {library}: ")
+    assert re.search(REASONS[name], problem)
