@@ -274,18 +274,6 @@ def test_two_processes(tmp_path: Path) -> None:
             wait_until(lambda: told.state == "ok")
 
 
-def test_a_file_of_a_newer_release_is_left_alone(tmp_path: Path) -> None:
-    filled(tmp_path, 3)
-    with contextlib.closing(sqlite3.connect(tmp_path / "outbox.db", isolation_level=None)) as connection:
-        connection.execute("UPDATE meta SET value = 2 WHERE key = 'schema'")
-    connection.close()
-    told = Told()
-    with running(tmp_path, told, wait=False):
-        assert told.state == "failed"
-        assert "made by a newer preact-edge" in told.reason
-    assert not [entry for entry in tmp_path.iterdir() if "damaged" in entry.name]
-
-
 def test_a_folder_in_the_place_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "outbox.db").mkdir()
     told = Told()
