@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from edge.capture.camera import CaptureLoop
 from edge.capture.source import Source, open_source
-from edge.clock import ClockWatch, believable, synchronised
+from edge.clock import WallClock, synchronised
 from edge.config import Config
 from edge.controls.controls import Controls
 from edge.controls.settings import KeptSettings, kept_settings
@@ -26,22 +26,24 @@ from edge.gpio.panel import open_panel
 from edge.gpio.silence import QuietTimes
 from edge.health.board import Components, HealthBoard
 from edge.health.journal import log_alerts, log_end
+from edge.health.summary import summary
 from edge.health.tally import Tally
 from edge.inference.detector import Detector, open_detector
 from edge.life import Life
 from edge.outbox.open_events import read_open_events
 from edge.outbox.outbox import Outbox
-from edge.pipeline import Pipeline, view_of
+from edge.pipeline import LIMIT_S, Pipeline, view_of
 from edge.security.peers import RELEASED_AT
 from edge.storage import device_id, state_dir
 from edge.stream.hub import Hub
 from edge.stream.publisher import Publisher
 from edge.stream.reception import Trust
 from edge.stream.server import StreamServer
+from edge.systemd import Systemd
 from edge.types import Frame, ModelSpec
 from edge.wire import replies
 from edge.wire.messages import Identity
-from edge.workers import Latest, Worker
+from edge.workers import DISK_LIMIT_S, Latest, Worker
 
 if TYPE_CHECKING:
     from gpiozero.pins import Factory
@@ -56,7 +58,7 @@ class App:
     """The whole program: ``start``, ``wait``, ``stop``, from the main thread.
 
     ``on_buzzer`` is told, from the buzzer's thread, when a sounding begins and ends; ``pin_factory`` takes the place
-    of the one that the settings name.
+    of the one that the settings name. ``systemd`` is told how the program does, if somebody started it for that.
     """
 
     hub: Hub
@@ -72,6 +74,7 @@ class App:
         max_frames: int | None = None,
         on_buzzer: Callable[[bool], None] | None = None,
         pin_factory: Factory | None = None,
+        systemd: Systemd | None = None,
     ) -> None:
         self.config = config
         self.tally = Tally()
@@ -80,10 +83,9 @@ class App:
         self._max_frames = max_frames
         self._on_buzzer = on_buzzer
         self._pin_factory = pin_factory
-        self._life = Life()
+        self._life = Life(systemd)
         self._opened = ExitStack()
-        self._clock_watch = ClockWatch()
-        self._wall_known = believable(time.time(), RELEASED_AT)
+        self._wall_clock = WallClock(RELEASED_AT)
 
     @property
     def failure(self) -> WorkerDied | None:
@@ -99,13 +101,14 @@ class App:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         try:
             self._start(spec)
-            self._life.started = True
+            self._life.ready()
         except BaseException:
             self.stop()
             raise
 
     def wait(self, tick: Callable[[], None] | None = None, interval: float = 0.5) -> None:
-        """Until a signal, the end of the recording, or a dead worker; ``tick`` is called every ``interval`` seconds."""
+        """Until a signal, the end of the recording, or a dead worker; ``tick`` is called every ``interval`` seconds, or
+        oftener."""
 
         def look() -> None:
             self._look_around()
@@ -163,9 +166,9 @@ class App:
         self._opened.callback(self.server.close)
         self._life.add("stream", self.server)
         self.server.start()
-        self._begin("evidence", encoder.run)
-        self._begin("inference", lambda stopping: self._until_done(pipeline, stopping))
-        self._begin("capture", capture.run)
+        self._life.begin("evidence", encoder.run)
+        self._life.begin("inference", lambda stopping: self._until_done(pipeline, stopping), LIMIT_S)
+        self._life.begin("capture", capture.run, capture.limit_s)
 
     def _open_outbox(self, folder: Path) -> Publisher:
         """The outbox ends after everything else: what the last frames gave still comes into it."""
@@ -178,6 +181,7 @@ class App:
         )
         publisher = Publisher(self.hub, self._outbox, self.config.outbox.slow_commit_s)
         self._opened.callback(self._outbox.close)
+        self._life.watch(self._outbox)
         if not self._outbox.start(OUTBOX_S):
             logger.error("alerts are not kept for now: they go out, but a backend that is away will not get them")
         return publisher
@@ -203,7 +207,7 @@ class App:
             quiet=QuietTimes(
                 self.config.gpio.quiet,
                 lambda: settings.config.alerts,
-                lambda: time.time() if self._wall_known else None,
+                lambda: time.time() if self._wall_clock.known else None,
             ),
             on_change=self._on_buzzer,
             on_death=self._life.on_death,
@@ -225,9 +229,10 @@ class App:
             rules=lambda: settings.config.alerts.rules,
             on_state=lambda state, reason: self.board.set("evidence", state, reason),
         )
-        keeper = Worker("keeper", self._evidence.run, on_death=self._life.on_death)
+        keeper = Worker("keeper", self._evidence.run, limit_s=DISK_LIMIT_S, on_death=self._life.on_death)
         self._opened.callback(lambda: keeper.join(KEEPER_S))
         self._opened.callback(keeper.stop)
+        self._life.watch(keeper)
         keeper.start()
 
     def _build_pipeline(self, slot: Latest[Frame], capture: CaptureLoop, publisher: Publisher) -> Pipeline:
@@ -247,7 +252,7 @@ class App:
                 self._encoder.submit,
             ),
             max_frames=self._max_frames,
-            wall_known=lambda: self._wall_known,
+            wall_known=lambda: self._wall_clock.known,
             inherited=read_open_events(self._outbox),
         )
 
@@ -271,20 +276,15 @@ class App:
             class_names=self.detector.class_names.values(),
         )
 
-    def _begin(self, name: str, run: Callable[[threading.Event], None]) -> None:
-        worker = Worker(name, run, on_death=self._life.on_death)
-        self._life.add(name, worker)
-        worker.start()
-
     def _until_done(self, pipeline: Pipeline, stopping: threading.Event) -> None:
         """The inference thread: the detector is its own while it runs, and its end is the program's."""
         pipeline.run(stopping)
         self._life.end()
 
     def _look_around(self) -> None:
-        self.board.set("clock", *self._clock_watch.look())
-        self._wall_known = believable(time.time(), RELEASED_AT)
+        self.board.set("clock", *self._wall_clock.look())
         self.board.set("buzzer", *self._panel.health())
+        self._life.systemd.status(summary(self.tally.figures(), self.hub.clients(), self.board.components()))
 
     def _on_health(self, components: Components) -> None:
         if self._led is not None:

@@ -93,3 +93,20 @@ class ClockWatch:
         if now - self._stepped_at < SHOWN_S:
             return "degraded", f"the clock was set {'forward' if self._step > 0 else 'back'} by {abs(self._step):.0f} s"
         return ("ok", "") if self._synchronised() else ("degraded", "the clock follows no time server")
+
+
+class WallClock:
+    """The clock of a program that was ``released`` at that Unix time: ``known`` says whether it may be believed.
+
+    Synchronization: look belongs to one thread; ``known`` may be read from any.
+    """
+
+    def __init__(self, released: float) -> None:
+        self._released = released
+        self._watch = ClockWatch()
+        self.known = believable(time.time(), released)
+
+    def look(self) -> tuple[Literal["ok", "degraded"], str]:
+        """Look anew, every second or so: the state and, in words, the reason."""
+        self.known = believable(time.time(), self._released)
+        return self._watch.look()

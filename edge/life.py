@@ -6,19 +6,25 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import NoReturn, Protocol
 
 from edge.errors import WorkerDied
-from edge.workers import Worker
+from edge.systemd import Systemd
+from edge.watchdog import Watchdog
+from edge.workers import LIMIT_S, Worker
 
 STOP_S = 2.0  # systemd and people expect a program to be gone soon after it was asked to go
 
 
 class Part(Protocol):
-    """Something with a thread: ``stop`` asks it to end and returns at once, ``join`` waits and tells."""
+    """Something with threads: ``stop`` asks it to end and returns at once, ``join`` waits and tells."""
+
+    @property
+    def workers(self) -> tuple[Worker, ...]: ...
 
     def stop(self) -> None: ...
 
@@ -28,15 +34,18 @@ class Part(Protocol):
 class Life:
     """The parts that run, in the order of starting, and whatever ends the program.
 
-    ``failure`` is the death of a worker, None as long as all is well; ``started`` is set once everything runs.
+    ``failure`` is the death of a worker, None as long as all is well; ``started`` is set once everything runs. systemd
+    is told when that is, when the end begins, and between them, by wait, that every thread passes its loop.
 
     Synchronization: end and on_death may be called from any thread, end also in a signal handler; the rest belongs to
     the main thread.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, systemd: Systemd | None = None) -> None:
         self.failure: WorkerDied | None = None
         self.started = False
+        self.systemd = systemd or Systemd({})
+        self._watchdog = Watchdog(self.systemd)
         self._parts: dict[str, Part] = {}
         # Whoever puts something here ends wait(). Its put may be called in a signal handler, which Event.set may not:
         # a signal that came while the main thread held the event's lock would wait for itself for ever.
@@ -54,8 +63,24 @@ class Life:
         return self.started and bool(self._parts)
 
     def add(self, name: str, part: Part) -> None:
-        """A part that runs now, or is about to; it is stopped with the others."""
+        """A part that runs now, or is about to; it is watched, and stopped with the others."""
         self._parts[name] = part
+        self.watch(part)
+
+    def watch(self, part: Part) -> None:
+        """A part whose threads must pass their loops, and which is stopped by somebody else."""
+        self._watchdog.watch(*part.workers)
+
+    def begin(self, name: str, run: Callable[[threading.Event], None], limit_s: float = LIMIT_S) -> None:
+        """Add a thread of this name, and start it; one turn of its loop may take ``limit_s`` seconds."""
+        worker = Worker(name, run, limit_s=limit_s, on_death=self.on_death)
+        self.add(name, worker)
+        worker.start()
+
+    def ready(self) -> None:
+        """Everything runs."""
+        self.started = True
+        self.systemd.ready()
 
     def end(self) -> None:
         """Let the program end; returns at once."""
@@ -67,15 +92,19 @@ class Life:
         self.end()
 
     def wait(self, tick: Callable[[], None], interval: float) -> None:
-        """Until something ends the program; ``tick`` is called every ``interval`` seconds."""
+        """Until something ends the program; ``tick`` is called every ``interval`` seconds, or oftener."""
+        interval = self._watchdog.longest_wait(interval)
         while True:
             try:
                 return self._endings.get(timeout=interval)
             except Empty:
+                self._watchdog.look()
                 tick()
 
     def stop(self) -> list[str]:
         """Ask all parts to end, and wait for them; the names of those that did not within STOP_S. Idempotent."""
+        if self.running:
+            self.systemd.stopping()
         deadline = time.monotonic() + STOP_S
         parts, self._parts = self._parts, {}
         for part in parts.values():

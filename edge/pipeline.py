@@ -23,6 +23,7 @@ from edge.workers import Latest
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+LIMIT_S = 60.0  # one look: a large model takes seconds on a small board, vx compiles it for tens of them on the first
 ASK_S = 3.0  # within what a client waits for; one look takes far less, also on a slow board
 POLL_S = 0.25  # how often a waiting loop looks whether it is blind, idle or told to stop
 DOUBTFUL = 0.5  # share of the score threshold down to which a box may keep an object that is known

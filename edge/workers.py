@@ -3,14 +3,48 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from edge.errors import EdgeError
 
 T = TypeVar("T")
+PASS_S = 5.0  # a thread that waits without end wakes so often, and is seen to pass its loop
+LIMIT_S = 30.0  # a turn that waits for nothing outside takes milliseconds, on a board that swaps seconds
+DISK_LIMIT_S = 600.0  # see Worker
 logger = logging.getLogger(__name__)
+
+
+class Stopping(threading.Event):
+    """Set when a thread is to end. Its loop asks in each turn, and that is counted in ``passes``: as long as they
+    rise, the thread does not hang.
+
+    Synchronization: as threading.Event; only the thread itself asks.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.passes = 0
+
+    def is_set(self) -> bool:
+        self.passes += 1
+        return super().is_set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.passes += 1
+        return super().wait(timeout)
+
+
+def wait_for(changed: threading.Condition, predicate: Callable[[], bool], timeout: float | None = None) -> bool:
+    """As ``changed.wait_for``, but ``predicate``, which is to ask the thread's Stopping, is called every PASS_S."""
+    until = math.inf if timeout is None else time.monotonic() + timeout
+    while (left := until - time.monotonic()) > PASS_S:
+        if changed.wait_for(predicate, PASS_S):
+            return True
+    return changed.wait_for(predicate, max(0.0, left))
 
 
 class Worker:
@@ -18,6 +52,12 @@ class Worker:
 
     ``run`` must return soon after ``stopping`` is set. If it raises, the exception is logged, kept in ``error`` and
     told to ``on_death``: a program with a dead worker must not go on as if it could see.
+
+    ``limit_s`` is how long one turn of its loop may take; after that it hangs, and the program is restarted
+    (edge.watchdog). That costs what is in memory, so the limit is well beyond the longest honest turn. One that waits
+    for a disk has DISK_LIMIT_S: a dying card answers after minutes, and a restart makes it no better. What waits for it
+    in memory would be lost; and a thread in the kernel's hands cannot be killed, so the old program would keep its
+    ports and pins from the new one.
 
     Synchronization: start, stop and join may be called from any thread.
     """
@@ -27,11 +67,14 @@ class Worker:
         name: str,
         run: Callable[[threading.Event], None],
         *,
+        limit_s: float = LIMIT_S,
         on_death: Callable[[Worker], None] | None = None,
     ) -> None:
         self.name = name
+        self.limit_s = limit_s
         self.error: BaseException | None = None
-        self.stopping = threading.Event()
+        self.stopping = Stopping()
+        self.workers = (self,)  # a part of the program with one thread
         self._run = run
         self._on_death = on_death
         self._thread = threading.Thread(target=self._main, name=name, daemon=True)
@@ -53,6 +96,11 @@ class Worker:
     @property
     def alive(self) -> bool:
         return self._thread.is_alive()
+
+    @property
+    def passes(self) -> int:
+        """How often its loop came round; a number that stands still is a thread that hangs, or waits."""
+        return self.stopping.passes
 
     def _main(self) -> None:
         try:

@@ -16,6 +16,9 @@ from edge.workers import Latest
 
 logger = logging.getLogger(__name__)
 POLL_S = 0.2  # how soon a wait notices that the source is to be opened again
+# The longest honest call: a name that three servers do not answer takes 30 s, twice that with a search domain, and a
+# GStreamer pipeline 30 s to start. Meanwhile the stream says blind; a driver that hangs longer needs a new process.
+OPENING_S = 90.0
 LATE_S = 1.0  # a recording that fell this far behind its own pace starts a new count instead of racing
 
 
@@ -54,6 +57,11 @@ class CaptureLoop:
         self._restarts = 0
         self._first: Picture | None = None
         self._due = self._running_since = 0.0
+
+    @property
+    def limit_s(self) -> float:
+        """How long one turn of the loop may take: a call of the driver, and a read that waits ``stall_s``."""
+        return OPENING_S + self._settings.stall_s
 
     def start(self) -> None:
         """Open the source; raises CaptureError.

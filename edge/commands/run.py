@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
+import os
 import sys
 
 from edge.app import App
 from edge.commands import common
+from edge.systemd import Systemd
 
 
 def run(args: argparse.Namespace) -> int:
     """Run until a signal, the end of the recording, or ``--max-frames``."""
     config = common.load(args)
     common.start_logging(config)
-    app = App(config, max_frames=args.max_frames)
+    if not faulthandler.is_enabled():
+        faulthandler.enable()  # systemd ends a program that hangs by SIGABRT: its log then has the stacks
+    app = App(config, max_frames=args.max_frames, systemd=Systemd(os.environ))
     app.handle_signals()
     app.start(common.resolve_model(config))
     try:

@@ -15,7 +15,7 @@ from edge.errors import PinError
 from edge.gpio.pins import open_output, pin_errors
 from edge.gpio.siren import BuzzerState, Siren, Step
 from edge.types import Result, ThreatLevel
-from edge.workers import Worker
+from edge.workers import Worker, wait_for
 
 if TYPE_CHECKING:
     from gpiozero.pins import Factory
@@ -72,6 +72,7 @@ class Buzzer:
         self._news = False  # something was asked since the last step
         self._shown = 0  # the sounding that on_change was told of, 0 between; the thread's own
         self._worker = Worker("buzzer", self._run, on_death=on_death)
+        self.workers = (self._worker,)
         self._pin = open_output(pin_factory, settings.buzzer_pin, active_high=settings.active_high)
         atexit.register(self.close)
 
@@ -221,7 +222,7 @@ class Buzzer:
         with self._changed:
             self._state = state
             left = None if step.until is None else max(0.0, step.until - self._clock())
-            self._changed.wait_for(lambda: self._news or stopping.is_set(), left)
+            wait_for(self._changed, lambda: stopping.is_set() or self._news, left)
 
     def _tell(self, sounding: int) -> None:
         """Tell of the sounding's begin (a number) or end (0), once each."""

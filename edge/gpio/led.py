@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from edge.config import StatusLed as Settings
 from edge.errors import PinError
 from edge.gpio.pins import open_output, pin_errors
-from edge.workers import Worker
+from edge.workers import Worker, wait_for
 
 if TYPE_CHECKING:
     from gpiozero.pins import Factory
@@ -58,6 +58,7 @@ class StatusLed:
         self._changed = threading.Condition()
         self._sign: Sign = "off"
         self._worker = Worker("status-led", self._run)
+        self.workers = (self._worker,)
         self._pin = open_output(pin_factory, settings.pin, active_high=settings.active_high)
 
     def show(self, sign: Sign) -> None:
@@ -110,7 +111,7 @@ class StatusLed:
     def _is_over(self, sign: Sign, seconds: float | None, stopping: threading.Event) -> bool:
         """Wait ``seconds``; True as soon as there is another sign to show, or none any more."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._sign != sign or stopping.is_set(), seconds)
+            return wait_for(self._changed, lambda: stopping.is_set() or self._sign != sign, seconds)
 
     def _drive(self, on: bool) -> None:
         with pin_errors(self._name):

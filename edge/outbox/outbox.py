@@ -19,7 +19,7 @@ from edge.outbox.ledger import Ledger
 from edge.outbox.reports import OutboxCounters, Reports, State
 from edge.outbox.waiting import Waiting
 from edge.types import Alert, StoredAlert, StreamBounds
-from edge.workers import Worker
+from edge.workers import DISK_LIMIT_S, Worker, wait_for
 
 RETRY_S = 1.0  # after a failure
 SAVE_S = 0.5  # acknowledgements come in bursts: those of this time are written at once
@@ -78,7 +78,8 @@ class Outbox:
         self._ledger = Ledger(folder, settings, self._consumers, now=self._now, clock=clock, machine_id=identity)
         self._reports = Reports(self.path, on_state)
         self._tried = threading.Event()
-        self._worker = Worker("outbox", self._run, on_death=on_death)
+        self._worker = Worker("outbox", self._run, limit_s=DISK_LIMIT_S, on_death=on_death)
+        self.workers = (self._worker,)
 
     def start(self, timeout: float = 5.0) -> bool:
         """Open the file in the thread, waiting at most ``timeout`` seconds; False: not open yet, it goes on trying."""
@@ -214,7 +215,7 @@ class Outbox:
             if not self._healthy:
                 self._changed.wait_for(stopping.is_set, RETRY_S)
                 return
-            self._changed.wait_for(lambda: urgent() or self._consumers.dirty, self._ledger.tidy_in())
+            wait_for(self._changed, lambda: urgent() or self._consumers.dirty, self._ledger.tidy_in())
             self._changed.wait_for(urgent, SAVE_S)
 
     def _work(self) -> None:

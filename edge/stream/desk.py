@@ -9,7 +9,7 @@ from queue import Empty, Full, Queue
 from typing import TypeVar
 
 from edge.errors import EdgeError
-from edge.workers import Worker
+from edge.workers import DISK_LIMIT_S, Worker
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -31,7 +31,9 @@ class Desk:
     ) -> None:
         self._deliver = deliver
         self._jobs: Queue[Callable[[], None]] = Queue(MAX_JOBS)
-        self._worker = Worker(name, self._run, on_death=on_death)
+        # Its jobs read files, and ask for names: what is true of disks is true of a resolver.
+        self._worker = Worker(name, self._run, limit_s=DISK_LIMIT_S, on_death=on_death)
+        self.workers = (self._worker,)
 
     def start(self) -> None:
         self._worker.start()

@@ -97,6 +97,7 @@ class StreamServer:
             *((self._usher,) if backends else ()),
             *((self._locksmith,) if self._trust.any else ()),
         )
+        self.workers = (self._worker, *(worker for desk in self._desks for worker in desk.workers))
         # From here on the stream thread's own once it runs.
         self._log = Quiet(logger).log
         services = Services(

@@ -110,7 +110,7 @@ def test_in_a_quiet_time_only_exempt_levels_are_heard(tmp_path: Path, exempt: bo
 def test_while_the_clock_cannot_be_believed_there_is_no_quiet_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge.app.believable", lambda *_: False)
+    monkeypatch.setattr("edge.clock.believable", lambda *_: False)
     factory = MockFactory()
     with device(tmp_path, factory, SOMEBODY, *ONCE, ALWAYS, 'gpio.quiet=["always"]', "gpio.quiet_exempt=[]") as app:
         wait_until(lambda: sounded(app, 1), 60)
