@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--key", type=Path, metavar="FILE", help="Ed25519 key that signs; with ssh-agent or a token, its .pub")
     add("--model", action="append", default=[], metavar="NAME", help="a model of the catalogue to take along")
     add("--models-from", type=Path, metavar="DIR", help="folder with the models' files (default: this user's store)")
-    add("--deb", action="append", default=[], type=Path, metavar="FILE", help="a Debian package to take along")
+    add("--deb", action="append", default=[], type=Path, metavar="PATH", help=_DEB)
     add("--with", dest="given", action="append", default=[], type=Path, metavar="FILE", help=_WITH)
     add(
         "--label",
@@ -95,6 +95,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+_DEB = (
+    "a Debian package, or a folder of them, to take along; for a camera on a Lite image: on one with internet "
+    "`sudo apt-get install --download-only --no-install-recommends python3-picamera2`, then /var/cache/apt/archives"
+)
 _WITH = "a file that the target's lock names and that cannot be fetched from here"
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.bundling import archive, contents, locks, models, signing, source
+from deploy.bundling.contents import Release
 from deploy.bundling.errors import BundleError
 from deploy.bundling.locks import Lock
 from deploy.bundling.source import Checkout
@@ -44,18 +45,6 @@ class Made:
     files: int
     signers: str
     commit: str
-
-
-@dataclasses.dataclass(frozen=True)
-class _Release:
-    """What all bundles of a run share."""
-
-    name: str
-    checkout: Checkout
-    wheel: Path
-    outbox: int
-    models: Sequence[str]
-    model_files: dict[str, Path]
 
 
 def build(root: Path, wanted: Wanted, say: Say) -> list[Made]:
@@ -97,7 +86,7 @@ def _take(given: Sequence[Path], read: Sequence[Lock]) -> None:
         keep(path, cache(), path.name)
 
 
-def _release(checkout: Checkout, wanted: Wanted, work: Path, say: Say) -> _Release:
+def _release(checkout: Checkout, wanted: Wanted, work: Path, say: Say) -> Release:
     lock = locks.read(checkout.root, locks.BUILD)
     if lock.dependencies != source.build_requirements(checkout.root):
         path = locks.path_of(checkout.root, locks.BUILD)
@@ -111,20 +100,18 @@ def _release(checkout: Checkout, wanted: Wanted, work: Path, say: Say) -> _Relea
     except ManifestError as error:
         raise BundleError(f"--label {wanted.label}: {error}; a label is made of a-z, 0-9, dots and dashes") from error
     outbox = source.outbox_format(checkout)
-    return _Release(
+    return Release(
         name, checkout, wheel, outbox, *models.collect(checkout.root, wanted.models, wanted.models_from, work)
     )
 
 
-def _bundle(release: _Release, target: Target, lock: Lock, wanted: Wanted, work: Path, say: Say) -> Made:
+def _bundle(release: Release, target: Target, lock: Lock, wanted: Wanted, work: Path, say: Say) -> Made:
     say(f"bundling {release.name} for {target.name}")
     work.mkdir()
     files, named_debs = contents.packages(target, lock, wanted.debs, say)
     files |= {f"wheels/{release.wheel.name}": release.wheel, **release.model_files, **contents.unit(release.checkout)}
     files = contents.ordered(files | contents.write_requirements(lock, release.wheel, work))
-    manifest = contents.manifest(
-        target, release.name, release.wheel, release.checkout, release.outbox, release.models, named_debs, files
-    )
+    manifest = contents.manifest(target, release, named_debs, files)
     (work / MANIFEST).write_bytes(manifest.dump())
     signature = signing.sign(work / MANIFEST, wanted.key)
     signers = signing.signers_line(signature)

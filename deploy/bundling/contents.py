@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,18 @@ from deploy.bundling.wheels import Say, cache, have, sha256_of
 from deploy.release.manifest import REQUIREMENTS, UNIT, Manifest, ManifestError, Member, Requires, parse
 
 PIP = "pip"
+
+
+@dataclasses.dataclass(frozen=True)
+class Release:
+    """What the bundles of all targets share: ``wheel`` is our own, ``model_files`` lie as in a model store."""
+
+    name: str
+    checkout: Checkout
+    wheel: Path
+    outbox: int
+    models: Sequence[str]
+    model_files: dict[str, Path]
 
 
 def packages(
@@ -29,7 +42,7 @@ def packages(
             named[given.name] = path
         else:
             files[_place(given.name, path)] = path
-    for path in extra_debs:
+    for path in (found for given in extra_debs for found in _debs_in(given)):
         name, architecture = debs.described(path)
         if architecture not in ("all", target.architecture):
             raise BundleError(f"{path}: is for {architecture}; {target.name} needs one for {target.architecture}")
@@ -52,27 +65,18 @@ def version_of(own: Path) -> str:
     return own.name.split("-")[1]
 
 
-def manifest(
-    target: Target,
-    release: str,
-    own: Path,
-    source: Checkout,
-    outbox: int,
-    models: Sequence[str],
-    named_debs: dict[str, str],
-    files: dict[str, Path],
-) -> Manifest:
-    """BundleError where the device would not take it."""
+def manifest(target: Target, release: Release, named_debs: dict[str, str], files: dict[str, Path]) -> Manifest:
+    """Of these files; BundleError where no device would take it."""
     made = Manifest(
-        release=release,
-        version=version_of(own),
+        release=release.name,
+        version=version_of(release.wheel),
         target=target.name,
-        commit=source.commit,
-        date=source.stamp,
-        outbox_format=outbox,
+        commit=release.checkout.commit,
+        date=release.checkout.stamp,
+        outbox_format=release.outbox,
         requires=Requires(target.machine, dict(target.os), target.python),
         system_site_packages=target.system_site_packages,
-        models=tuple(models),
+        models=tuple(release.models),
         pip=next(name for name in files if name.startswith("pip/")),
         debs=named_debs,
         files={name: Member(sha256_of(path), path.stat().st_size) for name, path in files.items()},
@@ -80,7 +84,7 @@ def manifest(
     try:
         return parse(made.dump())
     except ManifestError as error:
-        raise BundleError(f"release {release}: no device would take it: {error}") from error
+        raise BundleError(f"release {release.name}: no device would take it: {error}") from error
 
 
 def unit(source: Checkout) -> dict[str, Path]:
@@ -101,6 +105,16 @@ def write_requirements(lock: Lock, own: Path, work: Path) -> dict[str, Path]:
     path = work / REQUIREMENTS
     path.write_text(requirements(lock, own), encoding="utf-8")
     return {REQUIREMENTS: path}
+
+
+def _debs_in(path: Path) -> list[Path]:
+    """The file, or all packages in the folder."""
+    if not path.is_dir():
+        return [path]
+    found = sorted(path.glob("*.deb"))
+    if not found:
+        raise BundleError(f"{path}: has no .deb files in it")
+    return found
 
 
 def _place(name: str, path: Path) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -104,7 +105,7 @@ def _sources(suite: str, parts: Path) -> None:
         (parts / name).write_text(re.sub(rf"\b{here[1]}\b", suite, text), encoding="utf-8")
 
 
-def _run(folder: Path, *command: str):  # type: ignore[no-untyped-def]
+def _run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "APT_CONFIG": str(folder / "apt.conf"), "LC_ALL": "C.UTF-8"}
     return run(command, env=env, cwd=folder / "got", missing=NO_APT)
 

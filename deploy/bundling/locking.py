@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from deploy.bundling import debs, locks
 from deploy.bundling.errors import BundleError
 from deploy.bundling.locks import Given, Lock, Wheel
-from deploy.bundling.process import last_words, run
+from deploy.bundling.process import last_words, no_network, run
 from deploy.bundling.source import build_requirements, dependencies
 from deploy.bundling.targets import Target
 from deploy.bundling.wheels import Say, cache, have, keep, sha256_of
@@ -80,6 +80,8 @@ def _resolve(
         where = ["--target", f"{scratch}/nowhere", *(f"--platform={platform}" for platform in platforms)]
         # -I: what lies beside that script is no module for pip to find
         done = run([sys.executable, "-I", CROSSPIP, python, machine, "install", *options, *where, *asked])
+        if no_network(done):
+            raise BundleError(f"packages for Python {python} on {machine}: there is no network; a lock needs one")
         if done.returncode:
             raise BundleError(f"pip finds no wheels for Python {python} on {machine}: {last_words(done)}")
         items = json.loads(report.read_text(encoding="utf-8"))["install"]

@@ -37,6 +37,12 @@ def last_words(done: subprocess.CompletedProcess[str]) -> str:
     return (errors or lines or [f"it ended with code {done.returncode}"])[-1]
 
 
+def no_network(done: subprocess.CompletedProcess[str]) -> bool:
+    """Whether pip failed because it reached nobody."""
+    signs = ("NewConnectionError", "name resolution", "unreachable", "refused", "timed out")
+    return any(sign in done.stderr for sign in signs)
+
+
 def sealed(**more: str) -> dict[str, str]:
     """This environment without what could change a result: pip's settings, Python's, the builder's, locale, zone."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "PYTHON", "HATCH_", "LC_"))}

@@ -132,10 +132,11 @@ def _epoch(default: str) -> int:
     return int(text)
 
 
-def _pyproject(root: Path):  # type: ignore[no-untyped-def]
+def _pyproject(root: Path) -> dict[str, dict[str, list[str]]]:
     path = root / "pyproject.toml"
     try:
-        return msgspec.toml.decode(path.read_bytes())
+        document: dict[str, dict[str, list[str]]] = msgspec.toml.decode(path.read_bytes())
+        return document
     except (OSError, msgspec.DecodeError) as error:
         raise BundleError(f"{path}: cannot be read: {error}") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
@@ -12,7 +13,7 @@ from typing import TypeAlias
 
 from deploy.bundling.errors import BundleError
 from deploy.bundling.locks import Wheel
-from deploy.bundling.process import last_words, run
+from deploy.bundling.process import last_words, no_network, run
 
 Say: TypeAlias = Callable[[str], None]
 
@@ -85,13 +86,14 @@ def _fetch(wheel: Wheel, python: str, platforms: Iterable[str], folder: Path) ->
         )
         found = Path(scratch, "got", wheel.file)
         if done.returncode or not found.exists():
-            raise BundleError(_why(wheel, done.stderr, last_words(done), folder))
+            raise BundleError(_why(wheel, done, folder))
         keep(found, folder, wheel.file)
 
 
-def _why(wheel: Wheel, words: str, last: str, folder: Path) -> str:
-    if "DO NOT MATCH THE HASHES" in words:
+def _why(wheel: Wheel, done: subprocess.CompletedProcess[str], folder: Path) -> str:
+    if "DO NOT MATCH THE HASHES" in done.stderr:
         return f"{wheel.file}: the index has another file than the lock names; do not use it before you know why"
-    if any(sign in words for sign in ("NewConnectionError", "resolution", "unreachable", "refused", "timed out")):
+    if no_network(done):
         return f"{wheel.file}: is not in {folder} and there is no network; build once with one, or copy it there"
-    return f"{wheel.file}: cannot be fetched ({last}); copy it into {folder}, or renew the lock: deploy/bundle lock"
+    words = last_words(done)
+    return f"{wheel.file}: cannot be fetched ({words}); copy it into {folder}, or renew the lock: deploy/bundle lock"
