@@ -40,12 +40,16 @@ Say: TypeAlias = Callable[[str], None]
 
 @dataclass
 class Report:
-    """What was found, as ``--json`` prints it; ``fps`` is frames a second, from the median of each part."""
+    """What was found, as ``--json`` prints it; ``fps`` is frames a second, from the median of each part.
+
+    ``degraded`` says why the accelerator of the settings is not used: perhaps another program has it now.
+    """
 
     problems: list[str] = field(default_factory=list)
     runtime: str = ""
     model: str = ""
     delegate: str = ""
+    degraded: str = ""
     boxes: dict[str, int] = field(default_factory=dict)
     fps: dict[str, float] = field(default_factory=dict)
 
@@ -114,9 +118,19 @@ def _for_bundled(device: Settings, spec: ModelSpec, score_threshold: float) -> S
     )
 
 
+def _open_own(config: Config, report: Report) -> Detector:
+    spec = common.resolve_model(config)
+    try:
+        return open_detector(spec, config.detector)
+    except EdgeError as error:
+        report.degraded = str(error) if config.detector.delegate else ""
+        raise
+
+
 def _note_degraded(detector: Detector, report: Report) -> None:
     if detector.description.degraded:
-        report.problems.append(detector.description.degraded)
+        report.degraded = detector.description.degraded
+        report.problems.append(report.degraded)
 
 
 def _compare(detector: Detector, frames: list[Frame], expected: list[dict[str, Any]], report: Report, say: Say) -> None:
@@ -141,7 +155,7 @@ def _compare(detector: Detector, frames: list[Frame], expected: list[dict[str, A
 
 def _blank(config: Config, report: Report, say: Say) -> None:
     """The device's own model on black frames of its camera's size."""
-    detector = open_detector(common.resolve_model(config), config.detector)
+    detector = _open_own(config, report)
     try:
         about = detector.description
         report.runtime, report.model, report.delegate = about.runtime, about.model, about.delegate

@@ -15,7 +15,7 @@ from pathlib import Path
 from edge.errors import StateError
 from edge.outbox import files, machine, rows
 from edge.outbox.consumers import Consumer
-from edge.outbox.database import Database
+from edge.outbox.database import Database, refuse_newer
 from edge.outbox.faults import Fault, translated
 
 _MEND = "the program moves it aside when it starts; or put a backup in its place with `preact-edge outbox restore`"
@@ -40,6 +40,7 @@ def summary(folder: Path) -> Summary:
     path = _existing(folder)
     with _damage_of(path, _MEND), _reading(path) as connection:
         meta = dict(connection.execute("SELECT key, value FROM meta"))
+        refuse_newer(path, meta.get("schema"))
         oldest, newest = connection.execute("SELECT min(seq), max(seq) FROM alerts").fetchone()
         (last,) = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'alerts'").fetchone() or (0,)
         listed = connection.execute("SELECT name, acked, first_seen, last_seen FROM consumers ORDER BY name")

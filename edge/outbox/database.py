@@ -61,6 +61,13 @@ class Totals:
     left: tuple[Left, ...] = ()
 
 
+def refuse_newer(path: Path, schema: object) -> None:
+    """Raise Fault where the file's number is above FORMAT: nobody here knows what it says."""
+    if isinstance(schema, int) and schema > FORMAT:
+        advice = "install that one, or move the file away with its -wal and -shm"
+        raise Fault(path, "newer", f"was made by a newer preact-edge (its format is {schema}); {advice}")
+
+
 class Database:
     """An open outbox file. Every method raises Fault.
 
@@ -240,10 +247,7 @@ class Database:
     def _load(self) -> None:
         meta = dict(self._connection.execute("SELECT key, value FROM meta"))
         schema, stream, size, unread = (meta.get(key) for key in ("schema", "stream", "size", "unread"))
-        if isinstance(schema, int) and schema > FORMAT:
-            advice = "install that one, or move the file away with its -wal and -shm"
-            words = f"was made by a newer preact-edge (its format is {schema}); {advice}"
-            raise Fault(self._path, "newer", words)
+        refuse_newer(self._path, schema)
         if not (isinstance(stream, str) and stream and isinstance(size, int) and isinstance(unread, int)):
             raise Fault(self._path, "damaged", "its meta table is not complete")
         try:

@@ -43,6 +43,8 @@ def test_the_way_back_to_a_release_with_a_lower_format(tmp_path: Path) -> None:
     copies.backup(tmp_path, tmp_path / "before.db")
     put_format(tmp_path, FORMAT + 1)
     with pytest.raises(StateError, match="was made by a newer preact-edge"):
+        copies.summary(tmp_path)
+    with pytest.raises(StateError, match="was made by a newer preact-edge"):
         copies.forget(tmp_path, "backend")
     aside = copies.restore(tmp_path, tmp_path / "before.db")
     told = Told()
@@ -50,5 +52,6 @@ def test_the_way_back_to_a_release_with_a_lower_format(tmp_path: Path) -> None:
         assert [each.alert for each in everything(outbox)] == [each.alert for each in before]
         assert everything(outbox)[0].stream != before[0].stream
     assert aside is not None
+    assert copies.summary(tmp_path).next_seq == 4
     with contextlib.closing(sqlite3.connect(aside)) as connection:
         assert connection.execute("SELECT count(*) FROM alerts").fetchone() == (3,), "nothing of it is lost"

@@ -14,14 +14,14 @@ from edge import __version__
 from edge.commands import selftest, version
 from edge.inference.runtime import PACKAGES
 from edge.outbox.database import FORMAT
-from tests.integration.test_runtime import REASONS, build
+from tests.integration.test_runtime import BUNDLED, REASONS, build, without_operators
 
 
 def test_programs_are_told_in_one_object(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, told = report(capsys, tmp_path, "camera.width=320", "camera.height=180", min_fps=0.01)
     assert (code, told["ok"], told["problems"]) == (0, True, [])
-    assert set(told) == {"ok", "problems", "runtime", "model", "delegate", "boxes", "fps"}
-    assert (told["model"], told["delegate"], told["boxes"]["wrong"]) == ("bundled", "cpu", 0)
+    assert set(told) == {"ok", "problems", "runtime", "model", "delegate", "degraded", "boxes", "fps"}
+    assert (told["model"], told["delegate"], told["degraded"], told["boxes"]["wrong"]) == ("bundled", "cpu", "", 0)
     assert told["boxes"]["objects"] >= told["boxes"]["frames"] > 0
     assert told["runtime"].split()[0] in PACKAGES.values()
     assert set(told["fps"]) == {"golden", "model"}
@@ -66,8 +66,19 @@ def test_an_accelerator_that_fails_is_told_once(tmp_path: Path, capsys: pytest.C
     library = build(tmp_path, name)
     code, told = report(capsys, tmp_path, f"detector.delegate={library}")
     (problem,) = told["problems"]
-    assert (code, told["delegate"]) == (1, "cpu")
+    assert (code, told["delegate"], told["degraded"]) == (1, "cpu", problem)
     assert re.search(REASONS[name], problem)
+
+
+def test_an_accelerator_that_fails_is_told_where_nothing_else_can_run_the_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    library, model = build(tmp_path, "refuses"), tmp_path / "model_edgetpu.tflite"
+    model.write_bytes(without_operators(BUNDLED))
+    code, told = report(capsys, tmp_path, f"detector.delegate={library}", f"detector.model={model}")
+    assert (code, told["model"], told["boxes"]["wrong"]) == (1, "", 0)
+    assert "the accelerator failed: " in told["degraded"]
+    assert told["degraded"] == told["problems"][-1]
 
 
 def test_an_edge_tpu_has_nothing_to_do_with_the_bundled_model(
@@ -77,6 +88,7 @@ def test_an_edge_tpu_has_nothing_to_do_with_the_bundled_model(
     code, told = report(capsys, tmp_path, "detector.delegate=edgetpu")
     assert (code, told["boxes"]["wrong"]) == (1, 0)
     (problem,) = told["problems"]
+    assert problem == told["degraded"]
     assert problem.startswith("delegate edgetpu: ") or "is not compiled for the Edge TPU" in problem
 
 
