@@ -201,11 +201,17 @@ def _switch(work: Job, plan: Switch, begun: Pending, former: Health, wishes: Wis
         service.stop()
         pending.switch(places, begun, plan.settings)
         service.enable()
-        step.text = f"{begun.back_to or 'no release'} to {begun.release}"
+        step.text = _move(begun)
     watching.wait_for_health(work, plan.release, plan.manifest, former, wishes.health_s)
     watching.watch(work, wishes.settle_s)
     with job.unstoppable():
         pending.confirm(places, begun)
+
+
+def _move(begun: Pending) -> str:
+    if begun.back_to == begun.release:
+        return f"new settings for {begun.release}"
+    return f"{begun.back_to or 'no release'} to {begun.release}"
 
 
 def _go_back(work: Job, begun: Pending) -> None:

@@ -98,7 +98,7 @@ def _certificates(places: Places, now: float) -> Iterator[str]:
     done = commands.run([current.python, "-I", "-c", ASK_DATES, *files], timeout=60.0)
     dates: dict[str, Any] = parse_last(done.out)
     if done.code:
-        yield f"{places.credentials} cannot be read ({done.last}): {RENEW}"
+        yield f"the dates in {places.credentials} cannot be told ({done.last}): {RENEW}"
     for name, (begin, end) in dates.items():
         yield from _date(name, begin, end, now)
 

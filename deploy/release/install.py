@@ -49,9 +49,9 @@ def install(job: Job, path: Path, signers: Path, *, keep: int, allow_downgrade: 
         condition.expect_power(places, outcome)
         condition.note_clock(outcome)
         step.text = condition.expect_room(places.releases, condition.needed_room(manifest))
-    outcome.changed = True
     with _removed_on_failure(places, release):
         _fill(job, bundle, manifest, release)
+    outcome.changed = True
     durable.remove_tree(_beside(release, OLD))
     prune.prune(places, keep, spare=[release.name])
 
