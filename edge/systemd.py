@@ -1,4 +1,4 @@
-"""What a service tells systemd: that it is ready, lives, how it does, and that it ends (sd_notify(3))."""
+"""What a service tells systemd: that it is ready, lives, how it does, that it ends (sd_notify(3)); and its log."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
+from typing import TextIO
 
 from edge.text import printable
 
 SEND_S = 1.0  # systemd reads at once; a machine on which it does not must not hold the program
 STATUS_EVERY_S = 1.0  # each status wakes systemd and whoever listens to it
+PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 
 logger = logging.getLogger(__name__)
 
@@ -84,3 +86,24 @@ def _watchdog_s(environ: Mapping[str, str]) -> float | None:
     except (KeyError, ValueError):
         return None
     return microseconds / 1e6 if microseconds > 0 and asked == os.getpid() else None
+
+
+class JournalLines(logging.Formatter):
+    """Lines for the journal, which has the time itself, and reads each line's priority in front of it (sd-daemon(3)):
+    `journalctl -p warning` then finds what matters."""
+
+    def __init__(self) -> None:
+        super().__init__("%(levelname)-7s %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        prefix = f"<{PRIORITIES.get(record.levelno, 6)}>"
+        return "\n".join(prefix + line for line in super().format(record).split("\n"))
+
+
+def is_journal(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether what is written to ``stream`` becomes lines of the journal (JOURNAL_STREAM in systemd.exec(5))."""
+    try:
+        at = os.fstat(stream.fileno())
+    except (OSError, ValueError):  # closed, or nothing that has a descriptor
+        return False
+    return environ.get("JOURNAL_STREAM") == f"{at.st_dev}:{at.st_ino}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from edge import workers
-from edge.systemd import Systemd
+from edge.systemd import JournalLines, Systemd, is_journal
 from edge.watchdog import Watchdog
 from edge.workers import Worker, wait_for
 from tests.notices import listening
@@ -76,6 +78,25 @@ def test_a_socket_that_is_gone_ends_nothing_and_is_told_once(tmp_path: Path, cap
 )
 def test_the_time_that_systemd_gives(environ: dict[str, str], seconds: float | None) -> None:
     assert Systemd(environ).watchdog_s == seconds
+
+
+def test_a_line_of_the_journal_has_its_priority_and_no_time() -> None:
+    lines = JournalLines()
+    record = logging.LogRecord("edge", logging.ERROR, __file__, 1, "blind: %s", ("camera lost",), None)
+    assert lines.format(record) == "<3>ERROR   blind: camera lost"
+    record.exc_text = "Traceback\n  of two lines"
+    assert lines.format(record).splitlines()[1:] == ["<3>Traceback", "<3>  of two lines"]
+
+
+def test_a_stream_that_is_the_journal_is_known(tmp_path: Path) -> None:
+    with (tmp_path / "stderr").open("w") as stream:
+        at = os.fstat(stream.fileno())
+        here = {"JOURNAL_STREAM": f"{at.st_dev}:{at.st_ino}"}
+        assert is_journal(stream, here)
+        assert not is_journal(stream, {"JOURNAL_STREAM": f"{at.st_dev}:{at.st_ino + 1}"}), "it was redirected"
+        assert not is_journal(stream, {})
+    assert not is_journal(stream, here), "closed"
+    assert not is_journal(io.StringIO(), here)
 
 
 class Turns:
