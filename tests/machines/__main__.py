@@ -6,19 +6,13 @@ import argparse
 import contextlib
 import shlex
 import signal
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from tests.machines.nspawn import Machine
+from tests.machines.remote import make_key
 from tests.machines.trees import ORDINARY_USER, SUITES, root_tree
-
-
-def make_key(folder: Path) -> Path:
-    key = folder / "key"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "tests", "-f", str(key)], check=True)
-    return key
 
 
 def _describe(machine: Machine) -> str:
@@ -44,7 +38,7 @@ def main() -> int:
     tree = root_tree(asked.suite)
     with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="machines-")))
-        key = make_key(folder)
+        key = make_key(folder / "key")
         for name in asked.name:
             machine = Machine(name, tree, folder / name, key)
             stack.callback(machine.close)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
-import sys
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +26,7 @@ for group in $1; do mkdir -p "$group" && echo $$ >"$group/cgroup.procs" || exit;
 shift
 while :; do code=0; setpriv --pdeathsig KILL "$@" || code=$?; [ $code = 133 ] || exit $code; done
 """
+_OF_COMMANDS = re.compile(r" (sudo|sshd|sshd-session|python3|ansible-[^ ]*|systemd-logind)\[")
 _NSPAWN = (
     *("systemd-nspawn", "-q", "--boot", "--register=no", "--keep-unit", "--console=read-only"),
     *("--resolv-conf=off", "--timezone=off", "--link-journal=no"),
@@ -83,19 +84,10 @@ class Machine(Remote):
             *("-D", str(self.root), f"--machine={self.name}", f"--uuid={self._id()}"),
             f"--network-namespace-path={self._wire.namespace_path}",
         )
+        groups = " ".join(map(str, self._groups()))
         with (self.folder / "console.log").open("ab") as console:
             self._nspawn = subprocess.Popen(
-                [
-                    "setpriv",
-                    "--pdeathsig",
-                    "KILL",
-                    "sh",
-                    "-c",
-                    _KEEP_BOOTING,
-                    "sh",
-                    " ".join(map(str, self._groups())),
-                    *command,
-                ],
+                [*("setpriv", "--pdeathsig", "KILL", "sh", "-c", _KEEP_BOOTING, "sh", groups), *command],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
@@ -132,6 +124,10 @@ class Machine(Remote):
     def cut_network(self) -> None:
         """Pull the plug: neither side is told."""
         self._wire.cut()
+
+    def slow_down(self) -> None:
+        """Until the network is joined again, what is sent to it comes at 5 MB/s."""
+        self._wire.slow_down()
 
     def join_network(self) -> None:
         self._wire.join()
@@ -170,15 +166,12 @@ class Machine(Remote):
             return []
         return [init for nspawn in _children(self._nspawn.pid) for init in _children(nspawn)]
 
-    def journal(self, *words: str) -> str:
-        """The journal, read from outside: also of a machine that is off."""
-        folder = self.root / "var/log/journal"
-        command = ["journalctl", "-D", str(folder), "--no-pager", "-o", "short-precise", *words]
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
-
-    def tell(self, lines: int = 200) -> None:
-        """Print the end of the journal, for whoever looks at a failure."""
-        print(f"--- journal of {self.name}", self.journal("-n", str(lines)), sep="\n", file=sys.stderr)
+    def journal(self, lines: int = 150) -> str:
+        """Its end, also of a machine that is off; without what each command over ssh leaves there."""
+        command = ["journalctl", "-D", str(self.root / "var/log/journal"), "--no-pager", "-o", "short-precise"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        told = [line for line in done.stdout.splitlines() if not _OF_COMMANDS.search(line)]
+        return "\n".join(told[-lines:])
 
     def close(self) -> None:
         """At once, and nothing is left of it. Idempotent."""

@@ -75,3 +75,9 @@ class Remote:
             stop = ["ssh", "-q", "-O", "exit", "-o", f"ControlPath={control}", self.address]
             subprocess.run(stop, check=False, capture_output=True)
             control.unlink(missing_ok=True)
+
+
+def make_key(path: Path) -> Path:
+    """A fresh Ed25519 key without a password, its public half beside it."""
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "tests", "-f", str(path)], check=True)
+    return path

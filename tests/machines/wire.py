@@ -50,7 +50,28 @@ class Wire:
         """Pull the plug at the machine: its link goes down, and what this side sends is lost."""
         _ip("-n", self.namespace, "link", "set", "eth0", "down")
 
+    def slow_down(self) -> None:
+        """What this side sends takes its time: 40 Mbit/s, for as long as the wire is not joined anew."""
+        _tool(
+            "tc",
+            "qdisc",
+            "replace",
+            "dev",
+            self._end,
+            "root",
+            "tbf",
+            "rate",
+            "40mbit",
+            "burst",
+            "64kb",
+            "latency",
+            "1s",
+        )
+
     def join(self) -> None:
+        """As before: plugged in, and at full speed."""
+        with contextlib.suppress(WireError):  # where it was not slow
+            _tool("tc", "qdisc", "delete", "dev", self._end, "root")
         _ip("-n", self.namespace, "link", "set", "eth0", "up")
 
     def close(self) -> None:
@@ -72,7 +93,7 @@ class Wire:
 
 
 class WireError(RuntimeError):
-    """``ip`` refused."""
+    """``ip`` or ``tc`` refused."""
 
 
 def _take_number() -> tuple[int, int]:
@@ -90,6 +111,10 @@ def _take_number() -> tuple[int, int]:
 
 
 def _ip(*words: str) -> None:
-    done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
+    _tool("ip", *words)
+
+
+def _tool(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise WireError(f"ip {' '.join(words)}: {done.stderr.strip()}")
+        raise WireError(f"{' '.join(command)}: {done.stderr.strip()}")
