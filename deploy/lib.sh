@@ -1,8 +1,8 @@
 # shellcheck shell=sh
-# Sourced by deploy/demo and deploy/test: keeps the checkout's .venv fit to run.
+# Sourced by deploy/demo, deploy/test, deploy/fleet: keeps the checkout's .venv fit to run.
 #
-#   ready_venv demo|test    makes .venv, installs the checkout into it (editable, so that `git pull` takes effect),
-#                           and does nothing, without a network, when that was done before
+#   ready_venv demo|test|control    makes .venv, installs the checkout into it (editable, so that `git pull` takes
+#                                   effect), and does nothing, without a network, when that was done before
 #
 # PREACT_EDGE_PYTHON names the Python that .venv is made with; otherwise python3, else python3.13 down to python3.10.
 
@@ -143,6 +143,7 @@ ready_venv() {
     if [ "$(fingerprint)" != "$(cat "$venv/.ready-$1" 2>/dev/null)" ]; then
         [ -w "$venv" ] || die "cannot write $venv: run as its owner"
         case $1 in
+            control) install_checkout "${root}[control]" ;;
             test) install_checkout "${root}[test]" ;;
             *) install_checkout "$root" ;;
         esac

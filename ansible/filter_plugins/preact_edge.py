@@ -1,0 +1,248 @@
+"""What the playbooks ask of Python: settings as TOML, which bundle fits a board, which certificates are due.
+
+Facts are those of ansible.builtin.setup; paths are of the control machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tarfile
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+MANIFEST = "manifest.json"
+MANIFEST_LIMIT = 1 << 20  # bytes
+TARGETS = {
+    ("aarch64", "debian", "12"): "pi-bookworm-64",
+    ("aarch64", "debian", "13"): "pi-trixie-64",
+    ("aarch64", "ubuntu", "22.04"): "jetson-jp6",
+    ("x86_64", "debian", "12"): "debian-amd64",
+    ("x86_64", "debian", "13"): "debian-trixie-amd64",
+}
+SUPPORTED = "64-bit Raspberry Pi OS Bookworm or Trixie, JetPack 6, or Debian 12 or 13 on x86-64"
+
+
+def toml(settings: Mapping[str, Any]) -> str:
+    """Settings as a TOML file. A key whose value is null is left out, so that the program's own default holds."""
+    import tomli_w
+
+    try:
+        return tomli_w.dumps(_plain(settings))
+    except TypeError as error:
+        raise AnsibleFilterError(f"preact_edge_settings: {error}; TOML has text, numbers, true, false, lists") from error
+
+
+def plan(facts: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Which bundle a board gets: ``{"target", "bundle", "manifest", "sha256", "problem"}``.
+
+    ``asked`` has the keys target, bundle, folder and release, each empty where nothing is asked. ``problem`` is empty
+    or says in one line why this board gets none; ``sha256`` is the manifest's own.
+    """
+    found: dict[str, Any] = {"target": asked["target"] or target(facts), "bundle": "", "manifest": {}, "sha256": ""}
+    try:
+        found["problem"] = unsupported(facts)
+        if not found["problem"]:
+            found["bundle"] = str(_bundle(found["target"], asked))
+            found["manifest"], found["sha256"] = manifest(found["bundle"])
+            found["problem"] = mismatch(facts, found["manifest"])
+    except (OSError, ValueError) as error:
+        found["problem"] = str(error)
+    return found
+
+
+def target(facts: Mapping[str, Any]) -> str:
+    """The target of ``deploy/bundle`` for a board; empty where there is none."""
+    names = {version for version in _versions(facts)}
+    return next((name for (*board, version), name in TARGETS.items() if board == _board(facts) and version in names), "")
+
+
+def unsupported(facts: Mapping[str, Any]) -> str:
+    """Why this program has nothing for a board; empty where it has."""
+    machine, system = _board(facts)
+    name = f"{facts['distribution']} {facts['distribution_version']} on {machine}"
+    if str(facts.get("userspace_bits", "64")) != "64":
+        why = "a 32-bit system has no packages of msgspec, numpy and OpenCV: install the 64-bit image of the same system"
+    elif machine == "aarch64" and system == "ubuntu" and _versions(facts)[0] < "22.04":
+        why = "JetPack 5 and older have Python 3.8, for which nothing is made any more: flash JetPack 6"
+    elif not target(facts):
+        why = f"there is no bundle for it: install {SUPPORTED}"
+    else:
+        return ""
+    return f"{name} is not supported: {why}"
+
+
+def mismatch(facts: Mapping[str, Any], asks: Mapping[str, Any]) -> str:
+    """Why a bundle with this manifest does not fit a board; empty where it does."""
+    requires, (machine, system) = asks["requires"], _board(facts)
+    python = ".".join(str(facts["python_version"]).split(".")[:2])
+    bundle = f"the bundle of {asks['release']} is for {asks['target']}"
+    if machine != requires["machine"]:
+        return f"{bundle}: it needs {requires['machine']}, this board is {machine}"
+    if not set(_versions(facts)) & set(requires["os"].get(system, ())):
+        allowed = ", ".join(f"{name} {'/'.join(versions)}" for name, versions in requires["os"].items())
+        return f"{bundle}: it needs {allowed}, this board has {system} {facts['distribution_version']}"
+    if python != requires["python"]:
+        return f"{bundle}: it needs Python {requires['python']}, /usr/bin/python3 is {python}"
+    return ""
+
+
+def manifest(bundle: str) -> tuple[dict[str, Any], str]:
+    """The manifest of a bundle, and the sha256 of its bytes; ValueError where the file is none."""
+    try:
+        with tarfile.open(bundle) as archive:
+            first = archive.next()
+            if first is None or first.name != MANIFEST or first.size > MANIFEST_LIMIT:
+                raise ValueError(f"{bundle}: is no bundle: {MANIFEST} does not come first; make one with deploy/bundle")
+            content = archive.extractfile(first)
+            data = content.read() if content else b""
+        found = json.loads(data)
+    except (tarfile.TarError, json.JSONDecodeError) as error:
+        raise ValueError(f"{bundle}: is no bundle: {error}; make one with deploy/bundle") from error
+    return found, hashlib.sha256(data).hexdigest()
+
+
+def asks(request: str) -> list[str]:
+    """The URIs that a certificate request (PEM) asks for; none where the text is no request."""
+    from cryptography import x509
+
+    try:
+        names = x509.load_pem_x509_csr(request.encode()).extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except (ValueError, x509.ExtensionNotFound):
+        return []
+    return names.value.get_values_for_type(x509.UniformResourceIdentifier)
+
+
+def due(issued: str, request: str, hosts: Iterable[str], days: int) -> str:
+    """Why a certificate must be made anew: "" it is good, "none" there is none yet, else the reason.
+
+    ``request`` may be empty, for a certificate whose key lies beside it; ``days`` is what must be left.
+    """
+    from cryptography import x509
+
+    from edge.security.x509 import hosts as named
+    from edge.security.x509 import read_certificates
+
+    if not issued.strip():
+        return "none"
+    certificate = read_certificates(issued.encode())[0]
+    left = (certificate.not_valid_after_utc - datetime.now(timezone.utc)).days
+    if left < days:
+        return f"{left} days are left"
+    if request and x509.load_pem_x509_csr(request.encode()).public_key() != certificate.public_key():
+        return "the device has another key"
+    if set(named(certificate)) != {str(host) for host in hosts}:
+        return "the host names changed"
+    return ""
+
+
+def list_due(crl: str, days: int) -> bool:
+    """Whether a list of revoked certificates is good for fewer than ``days`` days."""
+    from edge.security.x509 import read_list
+
+    after = read_list(crl.encode()).next_update_utc
+    return after is not None and (after - datetime.now(timezone.utc)).days < days
+
+
+def days_left(pem: str) -> int | str:
+    """Days until the first certificate of a text ends; empty where there is none."""
+    from edge.security.x509 import read_certificates
+
+    if "BEGIN CERTIFICATE-----" not in pem:
+        return ""
+    return int((read_certificates(pem.encode())[0].not_valid_after_utc - datetime.now(timezone.utc)).days)
+
+
+def sums(folder: str, pattern: str = "*.py") -> dict[str, str]:
+    """The sha256 of each file of a folder, by name."""
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(Path(folder).glob(pattern))}
+
+
+def device_uri(device_id: str) -> str:
+    """How a certificate names a device."""
+    from edge.security.peers import device_uri as uri
+
+    return uri(device_id)
+
+
+def signers(keys: str) -> str:
+    """Public keys, one a line as in a .pub file, as ssh-keygen's allowed_signers for releases and nothing else."""
+    lines = [line.split() for line in keys.splitlines() if line.strip() and not line.startswith("#")]
+    for words in lines:
+        if len(words) < 2 or not words[0].startswith(("ssh-", "ecdsa-", "sk-")):
+            raise AnsibleFilterError("preact_edge_signers: names no public key; give the .pub file of ssh-keygen")
+    return "".join(f'release namespaces="preact-edge-release" {kind} {key}\n' for kind, key, *_ in lines)
+
+
+def row(health: str, status: str, certificate: str, clock: str) -> dict[str, Any]:
+    """A device's line in the table of the fleet, of what its own commands printed; what is not known is left out.
+
+    ``health`` and ``status`` are JSON, ``certificate`` is PEM, ``clock`` is what timedatectl says of NTPSynchronized.
+    """
+    seen, releases = _json(health), _json(status)
+    service, left = releases.get("service") or {}, days_left(certificate)
+    running = seen.get("status") or service.get("active") or "not installed"
+    found = {
+        "device": seen.get("device_id"),
+        "release": releases.get("current"),
+        "state": "sees" if seen.get("ok") and seen.get("status") == "ok" else running,
+        "fps": seen.get("fps"),
+        "°C": seen.get("temperature_c"),
+        "waiting": (seen.get("outbox") or {}).get("waiting"),
+        "certificate": f"{left} days" if left != "" else None,
+        "clock": {"yes": "right", "no": "unsure"}.get(clock.strip()),
+        "why": seen.get("reason") or ("" if releases else "preact-edge is not installed: deploy/fleet site"),
+    }
+    return {key: value for key, value in found.items() if value not in (None, "")}
+
+
+def _bundle(name: str, asked: Mapping[str, Any]) -> Path:
+    """The bundle's file; ValueError where there is none, or more than one and nothing says which."""
+    given = asked["bundle"].get(name, "") if isinstance(asked["bundle"], Mapping) else asked["bundle"]
+    if given:
+        return Path(given).expanduser()
+    folder = Path(asked["folder"]).expanduser()
+    files = folder.glob(f"preact-edge-{asked['release'] or '*'}-{name}.bundle")
+    dated = sorted((manifest(str(file))[0]["date"], file) for file in files)
+    if not dated:
+        of = f"preact-edge-{asked['release'] or 'RELEASE'}-{name}.bundle"
+        raise ValueError(f"{folder} holds no {of}: make one with deploy/bundle --target {name} --out {folder}")
+    return dated[-1][1]
+
+
+def _board(facts: Mapping[str, Any]) -> list[str]:
+    return [str(facts["architecture"]), str(facts["distribution"]).lower()]
+
+
+def _versions(facts: Mapping[str, Any]) -> tuple[str, str]:
+    return str(facts["distribution_version"]), str(facts["distribution_major_version"])
+
+
+def _json(text: str) -> dict[str, Any]:
+    """The object in a command's output; empty where there is none."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _plain(value: Any) -> Any:
+    """Without nulls, and of Python's own types, which Ansible's values are subclasses of."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items() if item not in (None, {})}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, str) else value
+
+
+class FilterModule:
+    """The names that templates use."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        own = (toml, plan, asks, due, list_due, days_left, row, sums, device_uri, signers)
+        return {f"preact_edge_{function.__name__}": function for function in own}
