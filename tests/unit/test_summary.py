@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,10 +14,19 @@ WELL = {name: {"state": "ok", "reason": ""} for name in ("camera", "detector", "
 
 
 def figures(**changes: Any) -> Figures:
-    return Figures(**{
-        "frames": 80, "frames_per_s": 9.84, "latency_ms": 1.0, "inference_ms": 1.0, "dropped": 0, "alerts": 0,
-        "last_alerts": (), "detections": (), "status": "ok", "reason": "",
-    } | changes)  # fmt: skip
+    at_work = Figures(
+        frames=80,
+        frames_per_s=9.84,
+        latency_ms=1.0,
+        inference_ms=1.0,
+        dropped=0,
+        alerts=0,
+        last_alerts=(),
+        detections=(),
+        status="ok",
+        reason="",
+    )
+    return replace(at_work, **changes)
 
 
 @pytest.mark.parametrize(
