@@ -29,6 +29,11 @@ def main(arguments: Sequence[str]) -> int:
     except BundleError as error:
         print(f"deploy/bundle: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        where = f"{error.filename2 or error.filename}: " if error.filename else ""
+        advice = "free some space, or name another folder for what is made meanwhile: TMPDIR=DIR"
+        print(f"deploy/bundle: {where}{error.strerror}; {advice}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("deploy/bundle: interrupted; nothing half-made is left", file=sys.stderr)
         return 130

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import tarfile
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ from deploy.release import signature
 from deploy.release.bundle import Bundle
 from deploy.release.manifest import ManifestError, parse
 from deploy.release.outcome import Refused
+
+ANOTHER = "give another folder with --out"
 
 
 def write(path: Path, members: Mapping[str, Path], date: int) -> None:
@@ -45,12 +48,21 @@ def read_back(path: Path, signers: str, work: Path) -> None:
         raise BundleError(f"the bundle that was made is one that devices refuse: {error}") from error
 
 
+def check_folder(folder: Path) -> None:
+    """Make the folder where bundles go; BundleError where none can be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise BundleError(f"{folder}: cannot be written: {error.strerror}; {ANOTHER}") from error
+
+
 @contextmanager
 def in_one_step(target: Path) -> Iterator[Path]:
     """A path to write to, that becomes ``target`` when all went well and is gone when not."""
     part = target.with_name(f".{target.name}.part")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         with part.open("ab") as held:
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -64,7 +76,7 @@ def in_one_step(target: Path) -> Iterator[Path]:
             finally:
                 part.unlink(missing_ok=True)
     except OSError as error:
-        raise BundleError(f"{target}: cannot be written: {error.strerror}; give another folder with --out") from error
+        raise BundleError(f"{target}: cannot be written: {error.strerror}; {ANOTHER}") from error
 
 
 def _on_disk(path: Path) -> None:

@@ -53,6 +53,9 @@ def build(root: Path, wanted: Wanted, say: Say) -> list[Made]:
     checkout = source.checkout(root, wanted.label)
     read = {target.name: _fresh_lock(root, target) for target in wanted.targets}
     _take(wanted.given, list(read.values()))
+    for target in wanted.targets:  # before the build, not after it
+        contents.given_files(target, read[target.name])
+    archive.check_folder(wanted.out)
     with tempfile.TemporaryDirectory(prefix="preact-edge-bundle-") as scratch:
         work = Path(scratch)
         release = _release(checkout, wanted, work, say)

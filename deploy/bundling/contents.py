@@ -36,8 +36,7 @@ def packages(
     wheels = have(lock.wheels, target.python, target.platforms, say)
     files = {_place(wheel.name, path): path for wheel, path in zip(lock.wheels, wheels, strict=True)}
     named = dict(zip((deb.name for deb in lock.debs), debs.have(lock.debs, target.architecture, say), strict=True))
-    for given in lock.by_hand:
-        path = _given(target, given)
+    for given, path in given_files(target, lock).items():
         if path.suffix == ".deb":
             named[given.name] = path
         else:
@@ -49,6 +48,20 @@ def packages(
         named[name] = path
     places = {name: f"debs/{path.name}" for name, path in named.items()}
     return files | {places[name]: path for name, path in named.items()}, places
+
+
+def given_files(target: Target, lock: Lock) -> dict[Given, Path]:
+    """The files that no index has; BundleError where one is not here yet."""
+    found = {given: cache() / given.file for given in lock.by_hand}
+    for given, path in found.items():
+        fetch = f"fetch it from {given.address}, then: deploy/bundle"
+        if not given.sha256:
+            raise BundleError(
+                f"target {target.name}: nobody gave {given.file} yet; {fetch} lock {target.name} --with {given.file}"
+            )
+        if not debs.is_there(path, given.sha256):
+            raise BundleError(f"{given.file}: is not in {path.parent}; {fetch} ... --with {given.file}")
+    return found
 
 
 def requirements(lock: Lock, own: Path) -> str:
@@ -119,15 +132,3 @@ def _debs_in(path: Path) -> list[Path]:
 
 def _place(name: str, path: Path) -> str:
     return f"{'pip' if name == PIP else 'wheels'}/{path.name}"
-
-
-def _given(target: Target, given: Given) -> Path:
-    path = cache() / given.file
-    if not given.sha256:
-        raise BundleError(
-            f"target {target.name}: nobody gave {given.file} yet; fetch it from {given.address}, then: "
-            f"deploy/bundle lock {target.name} --with {given.file}"
-        )
-    if not debs.is_there(path, given.sha256):
-        raise BundleError(f"{given.file}: is not in {path.parent}; fetch it from {given.address}, give it with --with")
-    return path
