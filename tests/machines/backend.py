@@ -15,6 +15,7 @@ from pathlib import Path
 from edge.stream.client import Alert, DetectionResult, Subscriber, Tls
 from tests.chaos.clients import Client
 from tests.machines.nspawn import Machine
+from tests.machines.remote import Remote
 
 PORT = 8443
 CHUNK = 65536
@@ -32,7 +33,7 @@ class Papers:
         return Tls(ca=self.ca, device=device, certificate=self.certificate, private_key=self.key)
 
 
-def first_results(machine: Machine, papers: Papers, timeout: float = 60.0) -> list[DetectionResult]:
+def first_results(machine: Remote, papers: Papers, timeout: float = 60.0) -> list[DetectionResult]:
     """Three results of a device, as the reference client gives them; AssertionError where they do not come."""
     results: list[DetectionResult] = []
     client = Subscriber(machine.address, PORT, tls=papers.tls(machine.name))
@@ -50,7 +51,7 @@ def first_results(machine: Machine, papers: Papers, timeout: float = 60.0) -> li
     raise AssertionError(f"{machine.name} gave {len(results)} results in {timeout} s")
 
 
-def first_alert(machine: Machine, papers: Papers, timeout: float = 60.0) -> Alert:
+def first_alert(machine: Remote, papers: Papers, timeout: float = 60.0) -> Alert:
     """The oldest alert that the device keeps, or the next that it has."""
     client = Subscriber(machine.address, PORT, start="oldest", tls=papers.tls(machine.name))
     late = threading.Timer(timeout, client.close)
@@ -63,7 +64,7 @@ def first_alert(machine: Machine, papers: Papers, timeout: float = 60.0) -> Aler
 
 
 @contextlib.contextmanager
-def witness(machine: Machine, papers: Papers, folder: Path) -> Iterator[Client]:
+def witness(machine: Remote, papers: Papers, folder: Path) -> Iterator[Client]:
     """tests/chaos' client that was written from the protocol alone, with a consumer name, for as long as it is asked.
 
     It speaks no TLS: a relay on 127.0.0.1 does that for it.

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from tests.machines.nspawn import Machine
-from tests.machines.remote import make_key
+from tests.machines.remote import Remote, make_key
 from tests.machines.trees import ORDINARY_USER
 from tests.support import ROOT
 
@@ -112,7 +111,7 @@ class Control:
             raise ControlError(f"{' '.join(map(str, command))}: code {done.returncode}: {done.stdout}")
         return done.stdout
 
-    def add(self, machine: Machine, *words: str) -> None:
+    def add(self, machine: Remote, *words: str) -> None:
         """One line of inventory for a machine; ``words`` are variables of its own."""
         self.devices[machine.name] = " ".join(
             (
