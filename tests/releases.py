@@ -87,7 +87,8 @@ case $1 in
             echo ActiveState=inactive; echo SubState=dead; fi
         echo "NRestarts=$(cat restarts)"
         echo "InvocationID=$(cat invocation)"
-        echo StatusText= ;;
+        echo StatusText=
+        echo ExecMainPID=1 ;;
     stop) rm -f active ;;
     start) starts ;;
     --no-block) starts || true ;;

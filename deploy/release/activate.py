@@ -78,7 +78,6 @@ def settle(work: Job) -> bool:
         pending.undo(work, begun)
         step.text = f"{begun.action} of {begun.release} was cut off, back to {begun.back_to or 'no release'}"
     work.outcome.note(step.text)
-    work.outcome.rolled_back = True
     return True
 
 

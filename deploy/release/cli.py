@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import activate, doctor, install, job, overview, prune
+from . import activate, doctor, install, job, overview, pending, prune
 from .activate import Wishes
 from .job import Job
 from .outcome import DONE, REFUSED, ROLLED_BACK, USAGE, Outcome, Refused, say
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.umask(0o022)
     args = _parser().parse_args(arguments)
     places = Places(args.root.absolute())
-    work = Job(places, Outcome(args.action), _own_command(args))
+    work = Job(places, Outcome(args.action, getattr(args, "release", None)), _own_command(args))
     if args.action in ("status", "doctor"):
         return doctor.run(places, as_json=args.json) if args.action == "doctor" else overview.run(places, args.json)
     if args.action != "verify" and args.root == Path("/") and os.geteuid() != 0:
@@ -62,7 +62,7 @@ def _act(work: Job, args: argparse.Namespace) -> int:
         signers = args.signers or places.signers
         install.install(work, args.bundle, signers, keep=args.keep, allow_downgrade=args.allow_downgrade)
     elif args.action == "settle":
-        work.outcome.changed = activate.settle(work)
+        _settle(work)
     elif args.action == "prune":
         gone = prune.prune(places, args.keep)
         work.outcome.changed = bool(gone)
@@ -70,6 +70,15 @@ def _act(work: Job, args: argparse.Namespace) -> int:
     else:
         return activate.activate(work, _release(places, args), _wishes(args))
     return DONE
+
+
+def _settle(work: Job) -> None:
+    """What was cut off is told as the release that was rolled back, for whoever waits for the end of an update."""
+    outcome, begun = work.outcome, pending.read(work.places)
+    outcome.changed = outcome.rolled_back = activate.settle(work)
+    if begun:
+        outcome.release, outcome.previous = begun.release, begun.back_to
+        outcome.reason = f"the {begun.action} of {begun.release} was cut off before it was confirmed"
 
 
 def _release(places: Places, args: argparse.Namespace) -> str:

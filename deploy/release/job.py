@@ -52,6 +52,7 @@ def alone(job: Job, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
 def told(job: Job) -> Iterator[None]:
     """Keeps outcome.json: an action without an end, from the beginning on; how it ended, at the end."""
     path = job.places.outcome
+    job.outcome.began = time.time()  # not when it began to wait for another
     durable.write(path, dump_json(job.outcome.document()))
     try:
         yield

@@ -29,11 +29,11 @@ class Step:
 class Outcome:
     """Of one action, told as it goes to people on stderr. Synchronization: none, one thread has it."""
 
-    def __init__(self, action: str) -> None:
+    def __init__(self, action: str, release: str | None = None) -> None:
         self.action = action
         self.ok = False
         self.changed = False
-        self.release: str | None = None
+        self.release = release
         self.previous: str | None = None
         self.rolled_back = False
         self.reason = ""

@@ -17,6 +17,7 @@ from .venv import parse_last
 CHECK_S = 180.0
 SELFTEST_S = 600.0
 BACKUP_S = 300.0
+TOLD = 3  # of a selftest's problems: where one box is wrong, many are
 TAKEN = (  # what a run beside the service has in common with it; never its runtime folder, which ends with a unit
     "User",
     "Group",
@@ -46,9 +47,14 @@ def selftest(places: Places, release: Release, settings: Path, min_fps: float | 
     report = parse_last(done.out)
     if done.code or report.get("ok") is not True:
         problems = report.get("problems")
-        words = "; ".join(map(str, problems)) if isinstance(problems, list) and problems else done.last
+        words = _few(problems) if isinstance(problems, list) and problems else done.last
         raise Refused(f"the selftest of {release.name} failed: {'it took too long' if done.late else words}")
     return report
+
+
+def _few(problems: list[object]) -> str:
+    more = f" and {len(problems) - TOLD} more" if len(problems) > TOLD else ""
+    return "; ".join(map(str, problems[:TOLD])) + more
 
 
 def backup_outbox(places: Places, release: Release, copy: Path) -> None:

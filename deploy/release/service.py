@@ -11,7 +11,7 @@ from .outcome import Refused
 
 UNIT = "preact-edge.service"
 GUARD = "preact-edge-guard"
-ASKED = "ActiveState,SubState,NRestarts,InvocationID,StatusText"
+ASKED = "ActiveState,SubState,NRestarts,InvocationID,StatusText,ExecMainPID"
 CALL_S = 60.0
 STOP_S = 150.0  # systemd kills what does not end in its own, shorter time
 POLL_S = 0.3
@@ -19,13 +19,15 @@ POLL_S = 0.3
 
 @dataclasses.dataclass(frozen=True)
 class State:
-    """``invocation`` is another one each time the service starts, ``restarts`` counts those that nobody asked for."""
+    """``invocation`` is another one each time the service starts, ``restarts`` counts those that nobody asked for;
+    ``process`` is the main process's id, also after its end, "0" without one."""
 
     active: str
     sub: str
     restarts: int
     invocation: str
     text: str
+    process: str
 
     @property
     def runs(self) -> bool:
@@ -42,6 +44,7 @@ def state() -> State:
         restarts=int(restarts) if restarts.isdigit() else 0,
         invocation=found.get("InvocationID", ""),
         text=found.get("StatusText", ""),
+        process=found.get("ExecMainPID", "0"),
     )
 
 
@@ -82,12 +85,12 @@ def wait_until_started(timeout: float) -> State:
     return now
 
 
-def last_words() -> str:
-    """The last line that the service wrote, empty where nothing tells."""
+def last_words(process: str) -> str:
+    """The last line that a process of the service wrote, empty where nothing tells."""
     if not commands.there("journalctl"):
         return ""
-    options = ("--unit", UNIT, "--lines=1", "--output=cat", "--no-pager", "--identifier=preact-edge")
-    return commands.run(["journalctl", *options], timeout=CALL_S).out.strip()[-300:]
+    options = ("--lines=1", "--output=cat", "--no-pager", "--quiet", f"_PID={process}")
+    return commands.run(["journalctl", "--unit", UNIT, *options], timeout=CALL_S).out.strip()[-300:]
 
 
 def _expect(command: list[str]) -> None:

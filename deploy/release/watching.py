@@ -100,7 +100,7 @@ def _expect_new(seen: Health, manifest: Manifest, former: Health) -> None:
 
 
 def _why(words: str, now: service.State) -> str:
-    parts = (f"{now.active}, {now.sub}", now.text, service.last_words() or words)
+    parts = (f"{now.active}, {now.sub}", now.text, service.last_words(now.process) or words)
     return "; ".join(part for part in parts if part.strip(", "))
 
 
