@@ -23,6 +23,8 @@ from edge.catalog import Catalog
 from edge.configure import load_config
 from edge.errors import CaptureError
 from edge.systemd import Systemd
+from edge.watchdog import Watchdog
+from edge.workers import DISK_LIMIT_S, Worker
 from tests.notices import Listener, listening
 from tests.streaming import own_port
 from tests.support import wait_until
@@ -129,6 +131,19 @@ def wait_in(app: App, listener: Listener, message: str, times: int = 1) -> None:
 
     with pytest.raises(Over):  # pytest's own time limit ends one that never hears it
         app.wait(look)
+
+
+def test_every_thread_is_watched_and_a_disk_has_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched: list[Worker] = []
+    monkeypatch.setattr(Watchdog, "watch", lambda _, *workers: watched.extend(workers))
+    before = set(threading.enumerate())
+    parts = ("gpio.status_led.pin=27", 'backends=[{host = "127.0.0.1", port = 9, tls = false}]')
+    with listening(tmp_path) as listener, device(tmp_path, listener, *parts):
+        threads = {thread.name for thread in threading.enumerate() if thread not in before}
+        assert {worker.name for worker in watched} == threads
+        patient = {worker.name for worker in watched if worker.limit_s == DISK_LIMIT_S}
+    assert patient == {"outbox", "keeper", "commands", "replay", "names"}
+    assert DISK_LIMIT_S >= 300, "what a dying card may take for an answer"
 
 
 def test_a_camera_that_hangs_ends_the_signs_of_life(
