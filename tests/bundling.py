@@ -17,6 +17,8 @@ from deploy.bundling import locks
 from deploy.bundling.locks import Lock, Wheel
 from tests.support import ROOT
 
+NAME = "preact-edge-9.9.9-debian-amd64.bundle"
+
 PYPROJECT = """\
 [build-system]
 requires = ["toybuild"]
@@ -143,3 +145,25 @@ def make_wheel(folder: Path, name: str, version: str, files: dict[str, str] | No
             packed.writestr(file, text)
     data = path.read_bytes()
     return Wheel(name=name, version=version, file=path.name, sha256=hashlib.sha256(data).hexdigest(), size=len(data))
+
+
+def failed(toy: Toy, done: subprocess.CompletedProcess[str]) -> str:
+    """The one line that says why, where nothing was left behind."""
+    lines = [line for line in done.stderr.splitlines() if line.startswith("deploy/bundle: ")]
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(lines) == 1, done.stderr
+    assert toy.bundles == []
+    return lines[0]
+
+
+def make_deb(folder: Path, name: str, architecture: str) -> Path:
+    """An empty Debian package, alone in a folder; the test is skipped where nothing can make one."""
+    if not shutil.which("dpkg-deb"):
+        pytest.skip("needs dpkg-deb")
+    (folder / name / "DEBIAN").mkdir(parents=True)
+    control = f"Package: {name}\nVersion: 1\nArchitecture: {architecture}\nMaintainer: t <t@example.org>\n"
+    (folder / name / "DEBIAN" / "control").write_text(f"{control}Description: test\n")
+    (folder / "debs").mkdir()
+    subprocess.run(["dpkg-deb", "--root-owner-group", "-b", folder / name, folder / "debs" / f"{name}.deb"], check=True)
+    return folder / "debs" / f"{name}.deb"
