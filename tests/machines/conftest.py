@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -40,7 +41,8 @@ MACHINES = pytest.StashKey[list[Machine]]()
 
 @pytest.fixture(scope="session")
 def work() -> Iterator[Path]:
-    """A folder with a short path: sockets lie in it."""
+    """A folder with a short path: sockets lie in it. Asked to end, the run tidies up first."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="machines-") as folder:
         yield Path(folder)
 
