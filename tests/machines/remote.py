@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from pathlib import Path
 
@@ -63,7 +64,10 @@ class Remote:
         wait_until(lambda: self._answers() or self._gone(), timeout)
 
     def _answers(self) -> bool:
-        return self.attempt("true", timeout=10).returncode == 0
+        """Whether a command gets through within 10 s."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self.attempt("true", timeout=10).returncode == 0
+        return False
 
     def _gone(self) -> bool:
         """Whether to wait no longer; MachineError says why."""
