@@ -1,8 +1,8 @@
 """Tables at the end of update.yml and status.yml, also when the play stopped.
 
-A play gives its table's heading and columns with set_stats, ``preact_edge_table: {title, columns, folder}``, and each host
-its row, ``preact_edge_row: {column: value}``, with ``per_host: true``. A host that failed or could not be reached gets
-the reason in the column ``why`` and says so in the column ``result``.
+A play describes its table with set_stats, ``preact_edge_table: {title, columns, result, folder}``, and each host gives
+its row, ``preact_edge_row: {column: value}``, with ``per_host: true``. For a host that failed or was not reached the
+column that ``result`` names says so, and the column ``why`` has the reason.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class CallbackModule(CallbackBase):
         self._why: dict[str, str] = {}
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
-        if not ignore_errors:
+        if not ignore_errors and "results" not in result._result:  # of a loop its item says more
             self._why[result._host.get_name()] = _reason(result._result)
 
     def v2_runner_item_on_failed(self, result: Any) -> None:
@@ -53,8 +53,8 @@ class CallbackModule(CallbackBase):
         rows = {host: dict(of.get("preact_edge_row", {})) for host, of in stats.custom.items() if host != "_run"}
         for host in {*stats.failures, *stats.dark} - {"localhost"}:
             row = rows.setdefault(host, {})
-            row["why"] = self._why.get(host, row.get("why", ""))
-            row["result"] = "unreachable" if host in stats.dark else _failed(row)
+            row.setdefault("why", self._why.get(host, ""))
+            row[table["result"]] = "unreachable" if host in stats.dark else _failed(row)
         lines = _lines(table["columns"], rows)
         self._display.banner(table["title"])
         for line in _lines(table["columns"], rows, WIDEST):

@@ -13,8 +13,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
-
 MANIFEST = "manifest.json"
 MANIFEST_LIMIT = 1 << 20  # bytes
 TARGETS = {
@@ -34,7 +32,7 @@ def toml(settings: Mapping[str, Any]) -> str:
     try:
         return tomli_w.dumps(_plain(settings))
     except TypeError as error:
-        raise AnsibleFilterError(f"preact_edge_settings: {error}; TOML has text, numbers, true, false, lists") from error
+        raise ValueError(f"preact_edge_settings: {error}; TOML has text, numbers, true, false, lists") from error
 
 
 def plan(facts: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,8 +55,8 @@ def plan(facts: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
 
 def target(facts: Mapping[str, Any]) -> str:
     """The target of ``deploy/bundle`` for a board; empty where there is none."""
-    names = {version for version in _versions(facts)}
-    return next((name for (*board, version), name in TARGETS.items() if board == _board(facts) and version in names), "")
+    boards = [(*_board(facts), version) for version in _versions(facts)]
+    return next((name for board, name in TARGETS.items() if board in boards), "")
 
 
 def unsupported(facts: Mapping[str, Any]) -> str:
@@ -66,7 +64,9 @@ def unsupported(facts: Mapping[str, Any]) -> str:
     machine, system = _board(facts)
     name = f"{facts['distribution']} {facts['distribution_version']} on {machine}"
     if str(facts.get("userspace_bits", "64")) != "64":
-        why = "a 32-bit system has no packages of msgspec, numpy and OpenCV: install the 64-bit image of the same system"
+        why = (
+            "a 32-bit system has no packages of msgspec, numpy and OpenCV: install the 64-bit image of the same system"
+        )
     elif machine == "aarch64" and system == "ubuntu" and _versions(facts)[0] < "22.04":
         why = "JetPack 5 and older have Python 3.8, for which nothing is made any more: flash JetPack 6"
     elif not target(facts):
@@ -174,7 +174,7 @@ def signers(keys: str) -> str:
     lines = [line.split() for line in keys.splitlines() if line.strip() and not line.startswith("#")]
     for words in lines:
         if len(words) < 2 or not words[0].startswith(("ssh-", "ecdsa-", "sk-")):
-            raise AnsibleFilterError("preact_edge_signers: names no public key; give the .pub file of ssh-keygen")
+            raise ValueError("preact_edge_signers: names no public key; give the .pub file of ssh-keygen")
     return "".join(f'release namespaces="preact-edge-release" {kind} {key}\n' for kind, key, *_ in lines)
 
 
