@@ -119,7 +119,6 @@ def test_a_good_release_is_brought_to_the_device_and_back(
     times["update"] = update(control, releases.good).seconds
     assert current(device) == releases.good.release
     first_results(device, papers)
-    assert update(control, releases.good).recap["device-1"].changed == 0
 
     times["rollback"] = control.play("rollback").seconds
     assert current(device) == releases.base.release
