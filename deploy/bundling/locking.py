@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import msgspec
+
 from deploy.bundling import debs, locks
 from deploy.bundling.errors import BundleError
 from deploy.bundling.locks import Given, Lock, Wheel
@@ -87,7 +89,8 @@ def _resolve(
         items = json.loads(report.read_text(encoding="utf-8"))["install"]
     wheels = sorted((_wheel(item) for item in items), key=lambda wheel: wheel.name)
     files = have(wheels, python, platforms, say)
-    return tuple(_sized(wheel, file.stat().st_size) for wheel, file in zip(wheels, files, strict=True))
+    pairs = zip(wheels, files, strict=True)
+    return tuple(msgspec.structs.replace(wheel, size=file.stat().st_size) for wheel, file in pairs)
 
 
 def _wheel(item: dict[str, dict[str, dict[str, dict[str, str]]]]) -> Wheel:
@@ -100,10 +103,6 @@ def _wheel(item: dict[str, dict[str, dict[str, dict[str, str]]]]) -> Wheel:
     return Wheel(name=name, version=str(metadata["version"]), file=file, sha256=sha256, size=0)
 
 
-def _sized(wheel: Wheel, size: int) -> Wheel:
-    return Wheel(name=wheel.name, version=wheel.version, file=wheel.file, sha256=wheel.sha256, size=size)
-
-
 def _asked_by_hand(target: Target) -> list[Given]:
     return [Given(name=entry.name, file=entry.file, address=entry.address) for entry in target.by_hand]
 
@@ -114,6 +113,8 @@ def _recorded(entry: Given, old: Lock | None, given: Sequence[Path]) -> Given:
         if path.name == entry.file:
             kept = keep(path, cache(), entry.file)
             sha256, size = sha256_of(kept), kept.stat().st_size
-            return Given(name=entry.name, file=entry.file, address=entry.address, sha256=sha256, size=size)
-    known = {before.file: before for before in old.by_hand} if old else {}
-    return known.get(entry.file, entry)
+            return msgspec.structs.replace(entry, sha256=sha256, size=size)
+    for before in old.by_hand if old else ():
+        if before.file == entry.file:
+            return msgspec.structs.replace(entry, sha256=before.sha256, size=before.size)
+    return entry

@@ -27,9 +27,7 @@ def collect(root: Path, names: Sequence[str], origin: Path | None, work: Path) -
             all_names += [name, twin] if twin else [name]
             catalog.pull(name, store, str(folder))
     except EdgeError as error:
-        hint = (
-            "" if origin else f"; {folder} is this machine's store: preact-edge models pull NAME, or --models-from DIR"
-        )
+        hint = "" if origin else "; it is this machine's store: preact-edge models pull NAME, or give --models-from DIR"
         raise BundleError(f"{error}{hint}") from error
     files = {f"models/{path.name}": path for path in sorted(store.glob("*"))} if names else {}
     return list(dict.fromkeys(all_names)), files

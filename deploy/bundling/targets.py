@@ -108,12 +108,12 @@ TARGETS = {
                 ByHand(
                     "libedgetpu1-std",
                     "libedgetpu1-std_16.0tf2.17.1-1.bookworm_arm64.deb",
-                    "https://github.com/feranick/libedgetpu/releases/tag/16.0TF2.17.1-1",
+                    "https://github.com/feranick/libedgetpu/releases/download/16.0TF2.17.1-1/libedgetpu1-std_16.0tf2.17.1-1.bookworm_arm64.deb",
                 ),
                 ByHand(
                     "tflite-runtime",
                     "tflite_runtime-2.17.1-cp311-cp311-linux_aarch64.whl",
-                    "https://github.com/feranick/TFlite-builds/releases/tag/v2.17.1",
+                    "https://github.com/feranick/TFlite-builds/releases/download/v2.17.1/tflite_runtime-2.17.1-cp311-cp311-linux_aarch64.whl",
                 ),
             ),
         ),

@@ -73,6 +73,11 @@ def test_files_that_no_index_has_are_given_once_and_checked_ever_after(toy: Toy,
     done = toy.run("lock", "coral-bookworm", "--with", given[0], "--with", given[1])
     assert done.returncode == 0, done.stderr
     assert toy.run("lock", "coral-bookworm").stdout.endswith("as it was\n")
+    recorded = locks.read(toy.tree, "coral-bookworm")
+    kept = locks.path_of(toy.tree, "coral-bookworm")
+    kept.write_text(kept.read_text().replace("https://", "https://moved."))
+    assert toy.run("lock", "coral-bookworm").stdout.endswith("only what is asked for changed, not the files\n")
+    assert locks.read(toy.tree, "coral-bookworm") == recorded
     shutil.rmtree(toy.cache)
     assert f"{given[0].name}: is not in" in failed(toy, toy.run(*build))
     done = toy.run(*build, "--with", given[0], "--with", given[1])
