@@ -65,8 +65,8 @@ case $1 in
         if [ ! -e "$state/active" ]; then status=unreachable ok=false reason='nothing listens'; fi
         boot=$(cat "$state/invocation")
         if has same-boot; then boot=1; fi
-        echo "{\\"ok\\": $ok, \\"status\\": \\"$status\\", \\"reason\\": \\"$reason\\", \\"version\\": \\"$version\\"," \\
-            "\\"boot_id\\": \\"$boot\\", \\"fps\\": 9.5, \\"components\\": {\\"camera\\": {\\"state\\": \\"$camera\\"}}}"
+        printf '{"ok": %s, "status": "%s", "reason": "%s", "version": "%s", ' "$ok" "$status" "$reason" "$version"
+        printf '"boot_id": "%s", "fps": 9.5, "components": {"camera": {"state": "%s"}}}\\n' "$boot" "$camera"
         $ok ;;
 esac
 """
@@ -192,7 +192,7 @@ class Device:
         return path
 
     def activate(self, release: str, words: str | None = GOOD, *more: str) -> Ended:
-        config = [] if words is None else ["--config", self.settings(words)]
+        config: list[str | Path] = [] if words is None else ["--config", self.settings(words)]
         return self.run("activate", release, *config, "--settle-s", "0", "--health-s", "2", *more)
 
     def bundle(self, release: str, **wishes: Any) -> Path:
@@ -203,6 +203,41 @@ class Device:
 
     def install(self, release: str, **wishes: Any) -> Ended:
         return self.run("install", self.bundle(release, **wishes))
+
+    def grow(self, release: str, *, like: str, words: str = "", outbox_format: int = 1) -> None:
+        """A release that is installed in no time: ``like``'s folder with another program."""
+        folder, origin = self.home / "releases" / release, self.home / "releases" / like
+        shutil.copytree(origin, folder, symlinks=True, ignore=shutil.ignore_patterns("config"))
+        made = Made(release, self.state, words=words, outbox_format=outbox_format)
+        (folder / "config").mkdir()
+        (folder / MANIFEST).write_bytes(made.manifest().dump())
+        (folder / "venv/bin/preact-edge").write_text(made.program)
+        (folder / "systemd/preact-edge.service").write_bytes(made.files["systemd/preact-edge.service"])
+
+    def seen(self) -> dict[str, str | None]:
+        """What an update changes, to be compared: links, the unit, settings, what runs."""
+        files = [self.root / "etc/systemd/system/preact-edge.service"]
+        files += sorted(self.home.glob("releases/*/config/*.toml"))
+        previous = self.home / "previous"
+        return {
+            "current": self.current(),
+            "previous": os.readlink(previous) if previous.is_symlink() else None,
+            "running": self.running(),
+            "pending": "yes" if (self.home / "pending.json").exists() else "no",
+            **{str(path.relative_to(self.root)): path.read_text() for path in files if path.exists()},
+        }
+
+    def keep(self) -> Path:
+        """A copy of all that can change, for `restore`."""
+        kept = self.root.parent / "kept"
+        for folder in (self.root, self.state):
+            shutil.copytree(folder, kept / folder.name, symlinks=True)
+        return kept
+
+    def restore(self, kept: Path) -> None:
+        for folder in (self.root, self.state):
+            shutil.rmtree(folder)
+            shutil.copytree(kept / folder.name, folder, symlinks=True)
 
     def current(self) -> str | None:
         link = self.home / "current"
@@ -224,9 +259,9 @@ class Made:
     def __init__(self, release: str, state: Path, *, words: str = "", outbox_format: int = 1, **changed: Any) -> None:
         self.version = release.partition("+")[0]
         program = PROGRAM.replace("@VERSION@", self.version).replace("@STATE@", str(state))
-        program = program.replace("@WORDS@", words).replace("@FORMAT@", str(outbox_format))
+        self.program = program.replace("@WORDS@", words).replace("@FORMAT@", str(outbox_format))
         wheel_name = f"preact_edge-{self.version}-py3-none-any.whl"
-        wheel = _wheel(self.version, program)
+        wheel = _wheel(self.version, self.program)
         digest = hashlib.sha256(wheel).hexdigest()
         self.files = {
             "pip/pip-1-py3-none-any.whl": _pip(),
