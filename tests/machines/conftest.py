@@ -135,7 +135,7 @@ def device(
 ) -> Machine:
     """device-1 with the first release, streaming; brought back to it where a test left another."""
     if current(blank) != releases.base.release:
-        blank.run(f"preact-edge-release activate {releases.base.release} --health-s 30", timeout=120)
+        blank.run(f"preact-edge-release activate {releases.base.release} --health-s 30", timeout=240)
     return blank
 
 
