@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edge.stream.client import Alert, DetectionResult, Subscriber, Tls
 from tests.chaos.clients import Client
@@ -133,7 +134,7 @@ def committed(machine: Machine, into: Path) -> list[tuple[int, str]]:
         ]
 
 
-def every_one_once(rows: list[tuple[int, str]], given: list[dict[str, object]]) -> None:
+def every_one_once(rows: list[tuple[int, str]], given: list[dict[str, Any]]) -> None:
     """AssertionError unless each alert of the outbox was given once, and those with numbers in their order."""
     labels = [str(each["alert_id"]) for each in given]
     twice = sorted({label for label in labels if labels.count(label) > 1})
@@ -141,5 +142,5 @@ def every_one_once(rows: list[tuple[int, str]], given: list[dict[str, object]]) 
     numbers = [each["seq"] for each in given if each["seq"] is not None]
     assert not twice, f"given twice: {json.dumps(twice)}"
     assert not missing, f"never given: {missing}"
-    assert numbers == sorted(numbers, key=lambda number: int(str(number)))
+    assert numbers == sorted(numbers)
     assert len(labels) == len(rows), "something was given that is in no outbox"
