@@ -5,7 +5,9 @@ Facts are those of ansible.builtin.setup; paths are of the control machine.
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import io
 import json
 import tarfile
 from collections.abc import Callable, Iterable, Mapping
@@ -157,9 +159,22 @@ def days_left(pem: str) -> int | str:
     return int((read_certificates(pem.encode())[0].not_valid_after_utc - datetime.now(timezone.utc)).days)
 
 
-def sums(folder: str, pattern: str = "*.py") -> dict[str, str]:
-    """The sha256 of each file of a folder, by name."""
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(Path(folder).glob(pattern))}
+def sums(folder: str, pattern: str = "*.py") -> str:
+    """The files of a folder as sha256sum prints them, without the last end of line."""
+    files = sorted(Path(folder).glob(pattern))
+    return "\n".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}" for path in files)
+
+
+def packed(folder: str, pattern: str = "*.py") -> str:
+    """Those files as a tar in base64; the same files give the same text."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        for path in sorted(Path(folder).glob(pattern)):
+            member = tarfile.TarInfo(path.name)
+            member.size, member.mode = path.stat().st_size, 0o644
+            with path.open("rb") as file:
+                archive.addfile(member, file)
+    return base64.encodebytes(content.getvalue()).decode()
 
 
 def device_uri(device_id: str) -> str:
@@ -244,5 +259,5 @@ class FilterModule:
     """The names that templates use."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        own = (toml, plan, asks, due, list_due, days_left, row, sums, device_uri, signers)
+        own = (toml, plan, asks, due, list_due, days_left, packed, row, sums, device_uri, signers)
         return {f"preact_edge_{function.__name__}": function for function in own}

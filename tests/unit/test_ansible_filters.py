@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import subprocess
 import tarfile
 from pathlib import Path
 from types import ModuleType
@@ -225,3 +226,23 @@ def test_the_row_of_a_device_with_nothing_on_it(filters):
         "clock": "unsure",
         "why": "preact-edge is not installed: deploy/fleet site",
     }
+
+
+def test_a_folder_is_told_by_its_sums_and_packed_the_same_each_time(filters, tmp_path):
+    folder = tmp_path / "release of mine"
+    folder.mkdir()
+    for name, text in (("b.py", "print('b')\n"), ("a.py", ""), ("c.txt", "not this")):
+        (folder / name).write_text(text)
+    checked = subprocess.run(
+        ["sha256sum", "-c"], input=filters.sums(folder), cwd=folder, text=True, capture_output=True, check=True
+    )
+    assert checked.stdout == "a.py: OK\nb.py: OK\n"
+    packed = tmp_path / "packed"
+    packed.write_text(filters.packed(folder))
+    (folder / "b.py").touch()
+    assert packed.read_text() == filters.packed(folder)
+    out = tmp_path / "out"
+    out.mkdir()
+    words = ("--extract", "--use-compress-program=base64", f"--file={packed}", f"--directory={out}")
+    subprocess.run(["tar", *words], check=True)
+    assert filters.sums(out) == filters.sums(folder)
