@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from . import commands, condition, durable, pending, service, venv
-from .outcome import DONE, REFUSED, say
+from . import commands, condition, durable, pending, program, service, venv
+from .outcome import DONE, REFUSED, Refused, say
 from .places import Places, dump_json
 from .venv import parse_last
 
@@ -93,7 +93,13 @@ def _certificates(places: Places, now: float) -> Iterator[str]:
     names = ("device.pem", "ca.pem", "crl.pem", "probe.pem")
     files = [path for name in names if (path := places.credentials / name).is_file() and path.stat().st_size]
     current = places.linked(places.current)
-    if not files or current is None:
+    if current is None or venv.problem(current):
+        return  # told already, and there is nobody to read them
+    try:
+        program.expect_credentials(places, current)
+    except Refused as refusal:
+        yield str(refusal)
+    if not files:
         return
     done = commands.run([current.python, "-I", "-c", ASK_DATES, *files], timeout=60.0)
     dates: dict[str, Any] = parse_last(done.out)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from types import FrameType
 
 from . import durable
-from .outcome import Outcome, Refused
+from .outcome import Outcome, Refused, say
 from .places import Places, dump_json
 
 LOCK_WAIT_S = 10.0
@@ -61,7 +61,10 @@ def told(job: Job) -> Iterator[None]:
         raise
     finally:
         job.outcome.end()
-        durable.write(path, dump_json(job.outcome.document()))
+        try:
+            durable.write(path, dump_json(job.outcome.document()))
+        except OSError as exc:  # how it ended is known all the same
+            say(f"preact-edge-release: {path} cannot be written: {exc}; make room there")
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import grp
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from . import durable, program, service
@@ -73,25 +74,26 @@ def confirm(places: Places, pending: Pending) -> None:
 
 
 def undo(job: Job, pending: Pending) -> None:
-    """Gives back what was before the switch and asks for a start of the service."""
+    """Gives back what was before the switch and asks for a start of the service.
+
+    Where a part of it fails, a full disk for one, the others are done all the same, the service is started as it is
+    then, and pending.json stays for the next try.
+    """
     places = job.places
-    try:
-        service.stop()
-    except Refused as refusal:  # going back is worth more than a stop in good order
-        job.outcome.note(str(refusal))
-    _restore_settings(places.release(pending.release), pending.had_settings)
-    _point(places, places.previous, pending.previous)
-    _point(places, places.current, pending.back_to)
-    if pending.back_to is None:
-        service.disable()
-        durable.remove(places.unit)
-        service.reload()
-    else:
-        back_to = places.release(pending.back_to)
-        place_unit(places, back_to)
+    back_to = _named(places, pending.back_to)
+    whole = [
+        _tried(job, service.stop),
+        _tried(job, lambda: _restore_settings(places.release(pending.release), pending.had_settings)),
+        _tried(job, lambda: _point(places, places.previous, pending.previous)),
+        _tried(job, lambda: _point(places, places.current, pending.back_to)),
+        _tried(job, lambda: _restore_unit(places, back_to)),
+    ]
+    if back_to is not None:
         if pending.outbox_copy and Path(pending.outbox_copy).exists():
             job.outcome.note(program.restore_outbox(places, back_to, Path(pending.outbox_copy)))
         service.restart_soon()
+    if not all(whole[1:]):  # a service that does not stop in good order is killed by the restart
+        raise Refused("going back is not complete: mend what the notes name, then preact-edge-release settle")
     durable.remove(places.pending)
 
 
@@ -102,6 +104,24 @@ def place_unit(places: Places, release: Release) -> None:
     if not places.unit.is_file() or places.unit.read_bytes() != unit:
         durable.write(places.unit, unit)
     service.reload()
+
+
+def _restore_unit(places: Places, back_to: Release | None) -> None:
+    if back_to is not None:
+        place_unit(places, back_to)
+        return
+    service.disable()
+    durable.remove(places.unit)
+    service.reload()
+
+
+def _tried(job: Job, part: Callable[[], None]) -> bool:
+    try:
+        part()
+    except (Refused, OSError) as exc:
+        job.outcome.note(f"going back: {exc}")
+        return False
+    return True
 
 
 def write_settings(path: Path, data: bytes) -> None:
@@ -126,12 +146,15 @@ def _restore_settings(release: Release, had_settings: bool) -> None:
 
 
 def _point(places: Places, link: Path, name: str | None) -> None:
-    if name is None:
+    release = _named(places, name)
+    if release is None:
         durable.remove(link)
-        return
-    try:
-        release = places.release(name)
-    except ManifestError as exc:
-        raise Refused(f"{places.pending} names {name!r}, which is no release: {exc}") from exc
-    if places.linked(link) != release:
+    elif places.linked(link) != release:
         durable.point(link, f"releases/{release.name}")
+
+
+def _named(places: Places, name: str | None) -> Release | None:
+    try:
+        return None if name is None else places.release(name)
+    except ManifestError as exc:
+        raise Refused(f"{places.pending} names {name!r}, which is no release: remove it, then activate one") from exc
