@@ -147,6 +147,7 @@ def test_a_repacked_wheel_depends_on_its_files_alone(tmp_path: Path) -> None:
         made.append(source._repacked(built, tmp_path / f"made{number}.whl", 1_790_000_000).read_bytes())
     assert made[0] == made[1]
     with zipfile.ZipFile(tmp_path / "made0.whl") as packed:
+        assert {info.compress_type for info in packed.infolist()} == {zipfile.ZIP_STORED}, "zlibs differ in their bytes"
         assert packed.namelist() == ["edge/a.py", "edge/b.py", "x-1.dist-info/RECORD"]
         assert {name: packed.read(name) for name in packed.namelist()} == contents
 
