@@ -11,7 +11,8 @@ from io import BytesIO
 from pathlib import Path
 
 from tests.mounts import fill, mount
-from tests.releases import Device, Made, new_key
+from tests.release_device import Device
+from tests.releases import Made, new_key
 from tests.support import ROOT
 
 # The disk is full from the moment on that the requirements are about to be written.

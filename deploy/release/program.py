@@ -35,7 +35,8 @@ def check(places: Places, release: Release, settings: Path) -> str:
     done = _as_service(places, release, ["check", "--no-hardware", "-c", settings], CHECK_S)
     if done.code:
         problems = [" ".join(line.split()[1:]) for line in done.out.splitlines() if line.startswith("problem ")]
-        raise Refused(f"the settings are not fit for {release.name}: {'; '.join(problems) or done.last}")
+        words = ("; ".join(problems) or done.last).replace(f"{settings}: ", "")
+        raise Refused(f"the settings are not fit for {release.name}: {words}")
     notes = [" ".join(line.split()[1:]) for line in done.out.splitlines() if line.startswith("note ")]
     return "; ".join(notes)
 

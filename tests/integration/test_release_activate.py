@@ -13,7 +13,8 @@ import pytest
 
 pytest.importorskip("deploy.release", reason="deploy/ is not beside these tests")
 
-from tests.releases import GOOD, Device, Ended, new_key
+from tests.release_device import GOOD, Device, Ended
+from tests.releases import new_key
 from tests.support import wait_until
 
 

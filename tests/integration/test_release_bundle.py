@@ -13,7 +13,8 @@ import pytest
 pytest.importorskip("deploy.release", reason="deploy/ is not beside these tests")
 
 from deploy.release.manifest import MANIFEST, SIGNATURE, Member, Requires
-from tests.releases import Device, Ended, Made, new_key, sign, write_tar
+from tests.release_device import Device, Ended
+from tests.releases import Made, new_key, sign, write_tar
 
 Members = list[tuple[str | tarfile.TarInfo, bytes]]
 

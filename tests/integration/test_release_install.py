@@ -14,7 +14,8 @@ import pytest
 
 pytest.importorskip("deploy.release", reason="deploy/ is not beside these tests")
 
-from tests.releases import GOOD, PYTHON, Device, Made, new_key
+from tests.release_device import GOOD, Device
+from tests.releases import PYTHON, Made, new_key
 from tests.support import ROOT
 
 

@@ -12,7 +12,8 @@ import pytest
 
 pytest.importorskip("deploy.release", reason="deploy/ is not beside these tests")
 
-from tests.releases import Device, Made, new_key
+from tests.release_device import Device
+from tests.releases import Made, new_key
 from tests.support import ROOT
 
 pytestmark = pytest.mark.timeout(400)  # each test runs the installer a hundred times
