@@ -9,8 +9,9 @@ import base64
 import hashlib
 import io
 import json
+import re
 import tarfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -193,26 +194,35 @@ def signers(keys: str) -> str:
     return "".join(f'release namespaces="preact-edge-release" {kind} {key}\n' for kind, key, *_ in lines)
 
 
-def row(health: str, status: str, certificate: str, clock: str) -> dict[str, Any]:
+def row(health: str, status: str, looks: Sequence[str]) -> dict[str, Any]:
     """A device's line in the table of the fleet, of what its own commands printed; what is not known is left out.
 
-    ``health`` and ``status`` are JSON, ``certificate`` is PEM, ``clock`` is what timedatectl says of NTPSynchronized.
+    ``health`` and ``status`` are JSON, ``looks`` are the certificate (PEM), what timedatectl says of NTPSynchronized,
+    the temperature in thousandths of a degree, and what `preact-edge outbox show` says.
     """
+    certificate, clock, temperature, outbox = looks
     seen, releases = _json(health), _json(status)
-    service, left = releases.get("service") or {}, days_left(certificate)
-    running = seen.get("status") or service.get("active") or "not installed"
+    running = seen.get("status") or (releases.get("service") or {}).get("active") or "not installed"
+    left = days_left(certificate)
     found = {
         "device": seen.get("device_id"),
         "release": releases.get("current"),
         "state": "sees" if seen.get("ok") and seen.get("status") == "ok" else running,
         "fps": seen.get("fps"),
-        "°C": seen.get("temperature_c"),
-        "waiting": (seen.get("outbox") or {}).get("waiting"),
+        "°C": f"{int(temperature) / 1000:.0f}" if temperature.strip().isdecimal() else None,
+        "waiting": _waiting(outbox),
         "certificate": f"{left} days" if left != "" else None,
         "clock": {"yes": "right", "no": "unsure"}.get(clock.strip()),
         "why": seen.get("reason") or ("" if releases else "preact-edge is not installed: deploy/fleet site"),
     }
     return {key: value for key, value in found.items() if value not in (None, "")}
+
+
+def _waiting(outbox: str) -> int | None:
+    """Alerts that the consumer furthest behind has not acknowledged; all that are stored where there is no consumer."""
+    behind = re.findall(r"acknowledged [0-9]+, ([0-9]+) behind", outbox)
+    stored = re.search(r"^alerts +([0-9]+)", outbox, re.MULTILINE)
+    return max(map(int, behind)) if behind else int(stored[1]) if stored else None
 
 
 def _bundle(name: str, asked: Mapping[str, Any]) -> Path:

@@ -213,15 +213,28 @@ def test_only_keys_for_releases_are_trusted(filters):
 
 
 def test_a_devices_row(filters):
-    health = {"ok": True, "status": "ok", "device_id": "door-3", "fps": 9.8, "reason": "", "temperature_c": 51.2}
-    seen = filters.row(
-        json.dumps(health), json.dumps({"current": "0.4.0", "service": {"active": "active"}}), "", "yes\n"
+    health = {"ok": True, "status": "ok", "device_id": "door-3", "fps": 9.8, "reason": ""}
+    status = {"current": "0.4.0", "service": {"active": "active"}}
+    outbox = (
+        "alerts     30, 1 to 30\nconsumers  2\n  a  acknowledged 30, 0 behind\n  b  acknowledged 23, 7 behind, last"
     )
-    assert seen == {"device": "door-3", "release": "0.4.0", "state": "sees", "fps": 9.8, "°C": 51.2, "clock": "right"}
+    assert filters.row(json.dumps(health), json.dumps(status), ["", "yes\n", "51200\n", outbox]) == {
+        "device": "door-3",
+        "release": "0.4.0",
+        "state": "sees",
+        "fps": 9.8,
+        "°C": "51",
+        "waiting": 7,
+        "clock": "right",
+    }
+
+
+def test_the_row_of_a_device_that_nobody_asks_for_alerts(filters):
+    assert filters.row("", "", ["", "", "", "alerts     30, 1 to 30\nconsumers  none"])["waiting"] == 30
 
 
 def test_the_row_of_a_device_with_nothing_on_it(filters):
-    assert filters.row("", "sh: not found", "", "no") == {
+    assert filters.row("", "sh: not found", ["", "no", "cat: no such file", ""]) == {
         "state": "not installed",
         "clock": "unsure",
         "why": "preact-edge is not installed: deploy/fleet site",
