@@ -68,7 +68,7 @@ def mend(places: Places) -> None:
     for path in places.releases.glob(f".*.{PART}"):
         durable.remove_tree(path)
     for path in places.releases.glob(f".*.{OLD}"):
-        release = places.release(path.name[1 : -len(OLD) - 1])
+        release = Release(path.name[1 : -len(OLD) - 1], path.with_name(path.name[1 : -len(OLD) - 1]))
         if release.record.is_file():
             durable.remove_tree(path)
         else:

@@ -36,9 +36,9 @@ class Pending:
 
 
 def read(places: Places) -> Pending | None:
-    """The switch that is not confirmed; None without one."""
+    """The switch that is not confirmed; None without one, or where its file is damaged, which the doctor tells."""
     document = read_json(places.pending)
-    if not document:
+    if not isinstance(document.get("release"), str):
         return None
     return Pending(**{field.name: document.get(field.name) for field in dataclasses.fields(Pending)})  # type: ignore[arg-type]
 
@@ -80,10 +80,10 @@ def undo(job: Job, pending: Pending) -> None:
     then, and pending.json stays for the next try.
     """
     places = job.places
-    back_to = _named(places, pending.back_to)
+    release, back_to = _named(places, pending.release), _named(places, pending.back_to)
     whole = [
         _tried(job, service.stop),
-        _tried(job, lambda: _restore_settings(places.release(pending.release), pending.had_settings)),
+        _tried(job, lambda: _restore_settings(release, pending.had_settings)),
         _tried(job, lambda: _point(places, places.previous, pending.previous)),
         _tried(job, lambda: _point(places, places.current, pending.back_to)),
         _tried(job, lambda: _restore_unit(places, back_to)),
@@ -138,7 +138,9 @@ def _group() -> int | None:
         return None
 
 
-def _restore_settings(release: Release, had_settings: bool) -> None:
+def _restore_settings(release: Release | None, had_settings: bool) -> None:
+    if release is None:
+        return
     if not had_settings:
         durable.remove(release.settings)
     elif release.former_settings.is_file():

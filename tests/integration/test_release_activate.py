@@ -251,6 +251,36 @@ def test_the_switch_is_guarded_by_a_process_of_its_own(device: Device) -> None:
     assert guards[-1].endswith("settle --wait 3600")
 
 
+def test_going_back_that_cannot_be_ended_starts_the_service_and_is_tried_again(device: Device) -> None:
+    before, unit = device.seen(), device.root / "etc/systemd/system/preact-edge.service"
+    pending = {"action": "activate", "release": "0.5.0", "back_to": "0.4.0", "previous": "0.3.0", "began": 0}
+    (device.home / "pending.json").write_text(json.dumps({**pending, "had_settings": False, "outbox_copy": None}))
+    (device.home / "current").unlink()
+    (device.home / "current").symlink_to("releases/0.5.0")
+    text = unit.read_text()
+    unit.unlink()
+    (unit / "in the way").mkdir(parents=True)
+    ended = device.run("settle")
+    assert ended.code == 1
+    assert "going back is not complete" in ended.told["reason"]
+    assert (device.current(), device.running()) == ("0.4.0", "0.4.0")
+    assert (device.home / "pending.json").exists()
+    (unit / "in the way").rmdir()
+    unit.rmdir()
+    assert device.run("settle").code == 0
+    assert unit.read_text() == text
+    assert device.seen() == before
+
+
+def test_a_note_of_a_switch_that_is_damaged_is_told_and_keeps_from_nothing(device: Device) -> None:
+    (device.home / "pending.json").write_text('{"rel')
+    assert device.run("settle").code == 0
+    names = [problem["name"] for problem in device.run("doctor").told["problems"]]
+    assert "pending" in names
+    assert device.activate("0.5.0").code == 0
+    assert device.seen()["pending"] == "no"
+
+
 def test_figures_of_the_selftest_are_kept(device: Device) -> None:
     device.activate("0.5.0", GOOD, "--min-fps", "4")
     record = json.loads((device.home / "releases/0.5.0/installed.json").read_text())
