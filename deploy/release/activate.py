@@ -199,7 +199,7 @@ def _switch(work: Job, plan: Switch, begun: Pending, former: Health, wishes: Wis
     with work.outcome.step("switch") as step:
         service.stop()
         pending.switch(places, begun, plan.settings)
-        service.enable()
+        pending.enable(places)
         step.text = _move(begun)
     watching.wait_for_health(work, plan.release, plan.manifest, former, wishes.health_s)
     watching.watch(work, wishes.settle_s)
@@ -215,9 +215,12 @@ def _move(begun: Pending) -> str:
 
 def _go_back(work: Job, begun: Pending) -> None:
     outcome = work.outcome
-    with outcome.step("undo") as step:
-        pending.undo(work, begun)
-        step.text = f"back to {begun.back_to or 'no release'}"
+    try:
+        with outcome.step("undo") as step:
+            pending.undo(work, begun)
+            step.text = f"back to {begun.back_to or 'no release'}"
+    except Refused as refusal:
+        raise Refused(f"{outcome.reason}; {refusal}") from refusal
     outcome.rolled_back = True
     if begun.back_to:
         with contextlib.suppress(Refused):

@@ -106,6 +106,14 @@ def place_unit(places: Places, release: Release) -> None:
     service.reload()
 
 
+def enable(places: Places) -> None:
+    """The service starts at boot, also when the power goes in a moment."""
+    service.enable()
+    wanted = places.unit.parent / "multi-user.target.wants"
+    if wanted.is_dir():
+        durable.sync_folder(wanted)
+
+
 def _restore_unit(places: Places, back_to: Release | None) -> None:
     if back_to is not None:
         place_unit(places, back_to)

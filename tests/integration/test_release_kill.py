@@ -27,7 +27,9 @@ WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 def deed(event, arguments):
     if event == "open":
         return not isinstance(arguments[0], int) and arguments[2] & WRITES
-    return event in TOLD and not (event == "os.remove" and not os.path.lexists(arguments[0]))
+    if event == "os.remove" and arguments[1] == -1 and not os.path.lexists(arguments[0]):
+        return False  # there is nothing to remove
+    return event in TOLD
 def hook(event, arguments):
     global count
     if deed(event, arguments):
