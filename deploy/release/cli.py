@@ -100,8 +100,9 @@ def _tell(outcome: Outcome, code: int, as_json: bool) -> None:
     if outcome.reason:
         say(f"preact-edge-release: {outcome.reason}")
     ends = {DONE: "done" if outcome.changed else "nothing to do", ROLLED_BACK: "rolled back", REFUSED: "refused"}
-    if outcome.action != "verify" or code == DONE:
-        say(f"{outcome.action} {outcome.release or ''}".rstrip() + f": {ends[code]}")
+    if outcome.action == "verify":
+        ends[DONE] = "good"
+    say(f"{outcome.action} {outcome.release or ''}".rstrip() + f": {ends[code]}")
     if as_json:
         outcome.ok = code == DONE
         outcome.end()

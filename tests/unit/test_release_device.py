@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from deploy.release.manifest import Manifest, Requires
 from deploy.release.outcome import Outcome, Refused
 from deploy.release.places import Places
 from tests.releases import Made
+from tests.support import ROOT
 
 PI = Device("aarch64", "debian", (), "12", "Debian GNU/Linux 12 (bookworm)", "3.11", 64)
 JETSON = Device("aarch64", "ubuntu", ("debian",), "22.04", "Ubuntu 22.04.5 LTS", "3.10", 64)
@@ -26,6 +29,15 @@ def manifest(tmp_path: Path) -> Manifest:
     return dataclasses.replace(
         Made("0.4.0", tmp_path).manifest(), requires=Requires("aarch64", {"debian": ("12",)}, "3.11")
     )
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "deploy/release").glob("*.py")), ids=lambda path: path.name)
+def test_the_installer_runs_on_an_older_python_and_needs_nothing_else(path: Path) -> None:
+    """So that it can say there what is not supported; 3.8 is JetPack 5's."""
+    tree = ast.parse(path.read_text(), feature_version=(3, 8))
+    names = [name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names]
+    names += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level]
+    assert {name.partition(".")[0] for name in names} <= {*sys.stdlib_module_names, "release"}
 
 
 def test_a_device_that_fits(manifest: Manifest) -> None:
