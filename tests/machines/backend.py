@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 import sqlite3
 import ssl
 import threading
@@ -82,7 +83,9 @@ def witness(machine: Remote, papers: Papers, folder: Path) -> Iterator[Client]:
 @contextlib.contextmanager
 def _relay(host: str, context: ssl.SSLContext, device: str) -> Iterator[int]:
     """Bytes from connections to the port that it gives, over TLS to ``host``; one thread has both."""
+    listening = socket.create_server(("127.0.0.1", 0))
     loop = asyncio.new_event_loop()
+    ended = asyncio.Event()
 
     async def pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
@@ -92,31 +95,32 @@ def _relay(host: str, context: ssl.SSLContext, device: str) -> Iterator[int]:
         target.close()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            far = await asyncio.wait_for(asyncio.open_connection(host, PORT, ssl=context, server_hostname=device), 10)
-        except OSError:
-            writer.close()
-            return
-        await asyncio.gather(pump(reader, far[1]), pump(far[0], writer))
+        with contextlib.ExitStack() as open_ends:
+            open_ends.callback(writer.transport.abort)
+            with contextlib.suppress(OSError, asyncio.TimeoutError, asyncio.CancelledError):  # the last: the relay ends
+                connecting = asyncio.open_connection(host, PORT, ssl=context, server_hostname=device)
+                far_reader, far_writer = await asyncio.wait_for(connecting, 10)
+                open_ends.callback(far_writer.transport.abort)
+                await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
 
-    server = loop.run_until_complete(asyncio.start_server(serve, "127.0.0.1", 0))
-    thread = threading.Thread(target=loop.run_forever)
+    async def relay() -> None:
+        server = await asyncio.start_server(serve, sock=listening)
+        await ended.wait()
+        server.close()
+        if left := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left, timeout=10)
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(relay(),))
     thread.start()
     try:
-        yield server.sockets[0].getsockname()[1]
+        yield listening.getsockname()[1]
     finally:
-        loop.call_soon_threadsafe(loop.stop)
+        loop.call_soon_threadsafe(ended.set)
         thread.join()
-        _end(loop, server)
-
-
-def _end(loop: asyncio.AbstractEventLoop, server: asyncio.Server) -> None:
-    server.close()
-    left = asyncio.all_tasks(loop)
-    for task in left:
-        task.cancel()
-    loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-    loop.close()
+        loop.run_until_complete(asyncio.sleep(0))  # what was cut off is closed in the next round
+        loop.close()
 
 
 def committed(machine: Machine, into: Path) -> list[tuple[int, str]]:

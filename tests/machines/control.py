@@ -45,7 +45,12 @@ class Play:
 
     @cached_property
     def recap(self) -> Mapping[str, Recap]:
-        return {name: Recap(*map(int, counts)) for name, *counts in _RECAP.findall(self.text)}
+        return recap(self.text)
+
+
+def recap(text: str) -> dict[str, Recap]:
+    """The end of what a playbook printed, for each device."""
+    return {name: Recap(*map(int, counts)) for name, *counts in _RECAP.findall(text)}
 
 
 @dataclass
