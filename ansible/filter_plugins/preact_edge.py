@@ -229,8 +229,8 @@ def _bundle(name: str, asked: Mapping[str, Any]) -> Path:
     """The bundle's file; ValueError where there is none, or more than one and nothing says which."""
     given = asked["bundle"].get(name, "") if isinstance(asked["bundle"], Mapping) else asked["bundle"]
     if given:
-        return Path(given).expanduser()
-    folder = Path(asked["folder"]).expanduser()
+        return Path(given).expanduser().absolute()
+    folder = Path(asked["folder"]).expanduser().absolute()
     files = folder.glob(f"preact-edge-{asked['release'] or '*'}-{name}.bundle")
     dated = sorted((manifest(str(file))[0]["date"], file) for file in files)
     if not dated:
