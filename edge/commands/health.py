@@ -22,9 +22,10 @@ from edge.stream.client import DetectionResult, Health, HelloOk, Lost, Subscribe
 from edge.stream.client.messages import Event
 from edge.text import printable
 
-COUNTED_S = 2.0  # frames are counted for so long; two of them at least
+COUNTED_S = 2.0  # frames are counted for so long; none for so long, where they came faster before, is a hang
+OF_THE_RESULT = frozenset({"camera", "detector"})  # what they do is seen, and need not be believed
 RETRY_S = 0.5  # a program that starts is there soon, and one who waits for it spreads no load
-STATUS_S = 2.0  # beyond --wait, for the answer of a device that may be asked for its status
+STATUS_S = 5.0  # beyond --wait, for the answer of a device that may be asked for its status
 
 
 @dataclass
@@ -58,14 +59,36 @@ class Look:
         elif isinstance(event, DetectionResult):
             self._judge(event, now)
 
-    def done(self, now: float) -> bool:
-        return self.sees and now - self.frames[0] >= COUNTED_S
+    @property
+    def done(self) -> bool:
+        """Frames came for long enough."""
+        return self.sees and self.frames[-1] - self.frames[0] >= COUNTED_S
+
+    def give_up(self, now: float) -> None:
+        """The time is over. It may have hung after its first frames, and those do not tell that it sees now."""
+        if self.sees and not self.done and now - self.frames[-1] > COUNTED_S:
+            self.status = "blind"
+            self.reason = f"frames were looked at, and then none for {now - self.frames[-1]:.0f} s"
+            self.frames.clear()
 
     def answer(self) -> dict[str, Any]:
         """The answer for programs."""
         span = self.frames[-1] - self.frames[0] if self.sees else 0.0
         fps = {"fps": round((len(self.frames) - 1) / span, 2)} if span > 0 else {}
-        return {"ok": self.sees, "status": self.status, "reason": self.reason} | self.told | fps
+        status, reason = self._verdict()
+        return {"ok": self.sees, "status": status, "reason": reason} | self.told | fps
+
+    def _verdict(self) -> tuple[str, str]:
+        """Status and reason. A device that sees, and loses its alerts or makes no sound, does not do well."""
+        components = self.told.get("components", {}).items()
+        failed = [
+            f"{name} failed: {each['reason']}"
+            for name, each in components
+            if each["state"] == "failed" and name not in OF_THE_RESULT
+        ]
+        if self.sees and failed:
+            return "degraded", "; ".join([self.reason, *failed] if self.reason else failed)
+        return self.status, self.reason
 
     def _judge(self, result: DetectionResult, now: float) -> None:
         self._note(model=result.model, camera_id=result.camera_id)
@@ -133,7 +156,7 @@ def _follow(way: Way, look: Look, deadline: float) -> bool:
     topics = ("detections", "health")
     client = Subscriber(way.host, way.port, subscribe=topics, tls=way.tls, login=way.login, hello="offered")
     try:
-        while not look.done(time.monotonic()) and (left := deadline - time.monotonic()) > 0:
+        while not look.done and (left := deadline - time.monotonic()) > 0:
             event = client.take(left)
             if isinstance(event, Lost):
                 look.frames.clear()
@@ -144,6 +167,7 @@ def _follow(way: Way, look: Look, deadline: float) -> bool:
                 return True
             if event is not None:
                 look.hear(event, time.monotonic())
+        look.give_up(time.monotonic())
         if look.told.get("role") == "control":
             look.told |= _status(client)
     finally:
@@ -168,8 +192,8 @@ def _lines(look: Look) -> Iterator[str]:
     place = f"{who} ({address})" if who else address
     if look.sees:
         yield f"ok       {place}: sees, {answer.get('fps', 0):g} frames a second"
-    if not look.sees or look.status != "ok":
-        yield f"{'' if look.sees else f'problem  {place}: '}{look.status}: {look.reason}"
+    if answer["status"] != "ok":
+        yield f"{'' if look.sees else f'problem  {place}: '}{answer['status']}: {answer['reason']}"
     for name, component in look.told.get("components", {}).items():
-        if component["state"] in ("degraded", "failed") and component["reason"] != look.reason:
+        if component["state"] in ("degraded", "failed") and component["reason"] not in answer["reason"]:
             yield f"{name} {component['state']}: {component['reason']}"
