@@ -86,9 +86,11 @@ class Toy:
 
     @property
     def environment(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "SSH_", "GIT_"))}
+        foreign = ("PIP_", "SSH_", "GIT_", "SOURCE_DATE_EPOCH")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
         own = {"XDG_CACHE_HOME": str(self.cache), "PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1"}
-        return {**kept, **own, "PIP_FIND_LINKS": self.index.as_uri()}
+        git = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}  # one may ask for signed commits
+        return {**kept, **own, **git, "PIP_FIND_LINKS": self.index.as_uri()}
 
     @property
     def bundles(self) -> list[str]:

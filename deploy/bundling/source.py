@@ -45,14 +45,15 @@ def checkout(root: Path, label: str) -> Checkout:
     top = run(["git", "-C", root, "rev-parse", "--show-toplevel"], missing="install git")
     if top.returncode or Path(top.stdout.strip()).resolve() != root.resolve():
         return _without_git(root, label)
-    changed = _git(root, "status", "--porcelain", "--", *PARTS).splitlines()
+    # All that is said here whatever this user's own settings of git are: they may hide new files.
+    changed = _git(root, "status", "--porcelain", "--untracked-files=all", "--", *PARTS).splitlines()
     if changed and not label:
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         raise BundleError(
             f"{root}: {changed[0][3:]}{more} differ from the commit; commit them, or give --label NAME, "
             "which marks the release as one that no commit has"
         )
-    commit, seconds = _git(root, "log", "-1", "--format=%H %ct").split()
+    commit, seconds = _git(root, "log", "-1", "--no-show-signature", "--format=%H %ct").split()
     names = _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *PARTS).split("\0")
     files = tuple(sorted({name for name in names if name and (root / name).is_file()}))
     return Checkout(root, commit + ("-dirty" if changed else ""), _epoch(seconds), files)

@@ -37,6 +37,12 @@ def test_a_file_that_git_does_not_know_is_a_change(toy: Toy) -> None:
     assert "edge/new.py differ from the commit" in failed(toy, toy.build())
 
 
+def test_a_new_file_is_a_change_also_where_git_is_told_to_hide_it(toy: Toy) -> None:
+    subprocess.run(["git", "-C", toy.tree, "config", "status.showUntrackedFiles", "no"], check=True, timeout=60)
+    (toy.tree / "edge" / "new.py").write_text("")
+    assert "edge/new.py differ from the commit" in failed(toy, toy.build())
+
+
 def test_a_label_that_can_be_no_folder_name(toy: Toy) -> None:
     assert "--label ../x" in failed(toy, toy.build("--label", "../x"))
 
