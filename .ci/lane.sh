@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by the lanes that take minutes and are not in .ci/run.
+# Sourced by the lanes that boot machines.
 #
 #   root                                 the checkout: set before
 #   need COMMAND:PACKAGE...              ends with 77 where this computer cannot run the lane
