@@ -41,11 +41,7 @@ def packages(
             named[given.name] = path
         else:
             files[_place(given.name, path)] = path
-    for path in (found for given in extra_debs for found in _debs_in(given)):
-        name, architecture = debs.described(path)
-        if architecture not in ("all", target.architecture):
-            raise BundleError(f"{path}: is for {architecture}; {target.name} needs one for {target.architecture}")
-        named[name] = path
+    named |= _taken_along(target, extra_debs)
     places = {name: f"debs/{path.name}" for name, path in named.items()}
     return files | {places[name]: path for name, path in named.items()}, places
 
@@ -118,6 +114,18 @@ def write_requirements(lock: Lock, own: Path, work: Path) -> dict[str, Path]:
     path = work / REQUIREMENTS
     path.write_text(requirements(lock, own), encoding="utf-8")
     return {REQUIREMENTS: path}
+
+
+def _taken_along(target: Target, extra_debs: Sequence[Path]) -> dict[str, Path]:
+    """Debian packages that were given by hand, by their names."""
+    found: dict[str, Path] = {}
+    for path in (each for given in extra_debs for each in _debs_in(given)):
+        name, architecture = debs.described(path)
+        if architecture not in ("all", target.architecture):
+            raise BundleError(f"{path}: is for {architecture}; {target.name} needs one for {target.architecture}")
+        if found.setdefault(name, path) != path:  # apt's folder keeps older versions
+            raise BundleError(f"{path}: is {name}, and so is {found[name]}; remove the one that is not wanted")
+    return found
 
 
 def _debs_in(path: Path) -> list[Path]:

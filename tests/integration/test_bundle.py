@@ -135,6 +135,14 @@ def test_a_package_for_another_machine(toy: Toy, tmp_path: Path) -> None:
     assert "is for arm64; debian-amd64 needs one for amd64" in failed(toy, toy.build("--deb", package))
 
 
+def test_two_versions_of_a_package(toy: Toy, tmp_path: Path) -> None:
+    package = make_deb(tmp_path, "camera", "all")
+    shutil.copyfile(package, package.with_name("camera_2.deb"))
+    reason = failed(toy, toy.build("--deb", package.parent))
+    assert "camera_2.deb: is camera, and so is" in reason
+    assert "remove the one that is not wanted" in reason
+
+
 def test_a_package_that_is_none(toy: Toy, tmp_path: Path) -> None:
     make_deb(tmp_path, "any", "all")
     (tmp_path / "x.deb").write_text("no package\n")
