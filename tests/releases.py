@@ -39,8 +39,15 @@ case $1 in
     version) echo "{\\"version\\": \\"$version\\", \\"outbox_format\\": @FORMAT@}" ;;
     check) if has check-fails; then echo 'problem  config   no.such: unknown setting'; exit 2; fi ;;
     selftest)
-        if has selftest-fails; then echo '{"ok": false, "problems": ["3 of 9 boxes are missing"]}'; exit 1; fi
-        echo '{"ok": true, "problems": [], "runtime": "made up", "fps": {"golden": 20.5}}' ;;
+        ok=true problem= degraded= fps=20.5 wrong=0
+        if has no-accelerator || { has wants-accelerator && [ -e "$state/active" ]; }; then
+            ok=false problem='"delegate edgetpu: busy"' degraded='delegate edgetpu: busy'
+        fi
+        if has slow && [ -e "$state/active" ]; then ok=false problem='"2.5 frames a second"' fps=2.5; fi
+        if has selftest-fails; then ok=false problem='"3 of 9 boxes are missing"' wrong=3; fi
+        printf '{"ok": %s, "problems": [%s], "degraded": "%s", "runtime": "made up", ' "$ok" "$problem" "$degraded"
+        printf '"boxes": {"wrong": %s}, "fps": {"golden": %s}}\\n' "$wrong" "$fps"
+        $ok ;;
     run) if has starts-not; then echo 'no such model' >&2; exit 1; fi ;;
     outbox)
         case $2 in
@@ -49,17 +56,22 @@ case $1 in
             restore) cp "$3" "$state/outbox" ;;
         esac ;;
     health)
-        status=ok ok=true reason= camera=ok
+        status=ok ok=true reason= camera=ok outbox=ok buzzer=ok
         if has blind; then status=blind ok=false reason='a hand before it'; fi
         if has no-camera; then status=blind ok=false reason='no camera' camera=failed; fi
         if has degraded; then status=degraded reason='on the CPU'; fi
+        if has outbox-fails; then outbox=failed; if $ok; then status=degraded; fi; fi
+        if has no-buzzer; then buzzer=off; fi
+        if has seen-late; then case "$*" in *'--wait 5.'*) status=blind ok=false reason='no frame yet' ;; esac; fi
         if has restarts; then echo 1 >"$state/restarts"; fi
         if has other-version; then version=9.9; fi
         if [ ! -e "$state/active" ]; then status=unreachable ok=false reason='nothing listens'; fi
         boot=$(cat "$state/invocation")
         if has same-boot; then boot=1; fi
         printf '{"ok": %s, "status": "%s", "reason": "%s", "version": "%s", ' "$ok" "$status" "$reason" "$version"
-        printf '"boot_id": "%s", "fps": 9.5, "components": {"camera": {"state": "%s"}}}\\n' "$boot" "$camera"
+        printf '"boot_id": "%s", "fps": 9.5, "components": {"camera": {"state": "%s"}, ' "$boot" "$camera"
+        printf '"outbox": {"state": "%s", "reason": "the card"}, ' "$outbox"
+        printf '"buzzer": {"state": "%s", "reason": "no pin"}}}\\n' "$buzzer"
         $ok ;;
 esac
 """

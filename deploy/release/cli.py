@@ -152,7 +152,9 @@ def _action(
 
 def _switching(parser: argparse.ArgumentParser, *, needs_config: bool) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", required=needs_config, help="the settings to run with")
-    parser.add_argument("--min-fps", type=float, metavar="F", help="the selftest must reach F frames/s")
+    parser.add_argument(
+        "--min-fps", type=float, metavar="F", help="the selftest must reach F frames/s, if need be alone"
+    )
     parser.add_argument(
         "--health-s", type=float, default=60.0, metavar="S", help="to be well again within (default 60)"
     )

@@ -12,7 +12,7 @@ from .places import Release
 from .program import Health
 
 LOOK_S = 5.0  # one look; between two of them the service is asked whether it still runs
-PATIENCE_S = 12.0  # a camera and a model need so long before blind or degraded is believed
+PATIENCE_S = 12.0  # blind or degraded is believed after so long, of what ran before, too
 GONE = Health(ok=False, status="unreachable", reason="nothing ran before")
 
 
@@ -21,7 +21,7 @@ def before(job: Job, current: Release | None) -> Health:
     if current is None or not current.settings.is_file() or not service.state().runs:
         return GONE
     with job.outcome.step("before") as step:
-        seen = program.health(job.places, current, LOOK_S)
+        seen = program.health(job.places, current, PATIENCE_S)
         step.text = f"{current.name}: {_words(seen)}"
     return seen
 
@@ -51,6 +51,11 @@ def wait_for_health(job: Job, release: Release, manifest: Manifest, former: Heal
         step.text = _words(seen)
     if seen.status != "ok":
         job.outcome.note(f"{release.name} is {seen.status}: {seen.reason}")
+    for name, (state, reason) in seen.parts.items():
+        if state == "failed" and reason not in seen.reason:
+            job.outcome.note(f"{name} failed: {reason}")
+        elif state == "off" and former.state(name) == "ok":
+            job.outcome.note(f"{name} is off, and was not before: {reason}")
 
 
 def watch(job: Job, settle_s: float) -> None:
@@ -75,14 +80,21 @@ def told(job: Job, release: Release) -> None:
 
 def _worse(seen: Health, former: Health) -> str:
     """Why this is worse than before; empty when it is not. Blind is no worse where the release before was blind, or
-    where nothing ran before and there is no camera: no other release would see more."""
-    if seen.status == "ok" and seen.ok:
-        return ""
-    if seen.status == "degraded" and seen.ok:
-        return f"it is degraded ({seen.reason}), what ran before was not" if former.status == "ok" else ""
-    if seen.status == "blind" and (former.status == "blind" or (former is GONE and seen.camera == "failed")):
-        return ""
-    return f"it is {seen.status}: {seen.reason}"
+    where nothing ran before and there is no camera: no other release would see more. A part that failed is no worse
+    where it failed before, or where nothing is known of it."""
+    blind_too = former.status == "blind" or (former is GONE and seen.state("camera") == "failed")
+    if not seen.ok and not (seen.status == "blind" and blind_too):
+        return f"it is {seen.status}: {seen.reason}"
+    lost = [
+        f"{name} failed ({reason})"
+        for name, (state, reason) in seen.parts.items()
+        if state == "failed" and former.state(name) not in ("failed", "")
+    ]
+    if lost:
+        return f"{', '.join(lost)}, and had not before"
+    if seen.status == "degraded" and former.status == "ok":
+        return f"it is degraded ({seen.reason}), what ran before was not"
+    return ""
 
 
 def _expect_running(invocation: str) -> None:

@@ -85,6 +85,7 @@ def test_a_release_that_runs_not_is_started_by_activating_it(device: Device) -> 
         ("degraded", "it is degraded (on the CPU), what ran before was not"),
         ("restarts", "did not stay up"),
         ("other-version", "version 9.9 answers on the port, 0.5.0 should"),
+        ("outbox-fails", "outbox failed (the card), and had not before"),
     ],
 )
 def test_a_bad_release_does_not_stay(device: Device, words: str, reason: str) -> None:
@@ -115,6 +116,52 @@ def test_blind_is_no_worse_than_blind(device: Device) -> None:
     ended = device.activate("0.5.0", "blind\n")
     assert ended.code == 0, ended.said
     assert any("0.5.0 is blind" in note for note in ended.told["notes"])
+
+
+def test_blind_before_is_no_leave_to_lose_the_outbox(device: Device) -> None:
+    (device.home / "releases/0.4.0/config/preact-edge.toml").write_text("blind\n")
+    rolled_back(device, device.activate("0.5.0", "blind outbox-fails\n"), "outbox failed (the card)")
+    (device.home / "releases/0.4.0/config/preact-edge.toml").write_text("degraded outbox-fails\n")
+    ended = device.activate("0.5.0", "blind outbox-fails\n")
+    rolled_back(device, ended, "it is blind")
+    ended = device.activate("0.5.0", "degraded outbox-fails\n")
+    assert ended.code == 0, ended.said
+    assert "outbox failed: the card" in ended.told["notes"]
+
+
+def test_a_part_that_is_off_since_the_switch_is_told(device: Device) -> None:
+    ended = device.activate("0.5.0", "no-buzzer\n")
+    assert ended.code == 0, ended.said
+    assert "buzzer is off, and was not before: no pin" in ended.told["notes"]
+
+
+def test_the_release_before_is_given_time_to_be_seen_seeing(device: Device) -> None:
+    """A slow one that is taken for blind would let a blind one stay."""
+    (device.home / "releases/0.4.0/config/preact-edge.toml").write_text("seen-late\n")
+    rolled_back(device, device.activate("0.5.0", "blind\n"), "it is blind")
+
+
+@pytest.mark.parametrize("words", ["wants-accelerator", "slow"])
+def test_what_the_service_takes_from_the_selftest_is_given_to_it_for_a_moment(device: Device, words: str) -> None:
+    calls = len(device.calls())
+    ended = device.activate("0.5.0", f"{words}\n", "--min-fps", "4")
+    assert ended.code == 0, ended.said
+    assert [step["ok"] for step in ended.told["steps"] if step["name"] == "selftest"] == [False, True]
+    did = [call.split()[1] for call in device.calls()[calls:] if call.startswith("systemctl") and " show " not in call]
+    assert did == ["stop", "daemon-reload", "enable", "start"]
+    assert device.running() == "0.5.0"
+
+
+def test_an_accelerator_that_is_not_there_at_all_keeps_the_release_of_before(device: Device) -> None:
+    before = device.seen()
+    rolled_back(device, device.activate("0.5.0", "no-accelerator\n"), "delegate edgetpu: busy")
+    assert device.seen() == before
+
+
+def test_wrong_boxes_are_no_reason_to_stop_the_service(device: Device) -> None:
+    ended = device.activate("0.5.0", "wants-accelerator selftest-fails\n")
+    assert (ended.code, device.running()) == (1, "0.4.0")
+    assert not [call for call in device.calls() if call.startswith("systemctl stop")][2:]  # those of the fixture
 
 
 def test_settings_that_do_not_work_are_given_up_for_those_of_before(device: Device) -> None:
