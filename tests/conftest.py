@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from edge import life
+
 # The same examples in every run: what is new in the code breaks a test, and not the draw.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
@@ -21,6 +23,14 @@ def _logging_as_it_was() -> Iterator[None]:
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _time_to_end() -> Iterator[None]:
+    """A program whose threads do not end in time leaves at once: in a test that would be all tests, with code 0."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(life, "STOP_S", 60.0)
+        yield
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import pytest
 from gpiozero.pins.mock import MockFactory
 
 from edge import app as apps
-from edge import life, watchdog
+from edge import watchdog
 from edge.app import App
 from edge.capture import camera
 from edge.catalog import Catalog
@@ -104,12 +104,6 @@ def test_stacks_are_in_the_log_of_a_program_that_systemd_aborts(tmp_path: Path) 
     log = (tmp_path / "log").read_text()
     assert "Fatal Python error: Aborted" in log
     assert "in _watch" in log, "of every thread"
-
-
-@pytest.fixture(autouse=True)
-def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thread that does not end in time ends the whole process, which here is that of the tests."""
-    monkeypatch.setattr(life, "STOP_S", 30.0)
 
 
 @pytest.fixture
