@@ -86,22 +86,34 @@ def _relay(host: str, context: ssl.SSLContext, device: str) -> Iterator[int]:
     listening = socket.create_server(("127.0.0.1", 0))
     loop = asyncio.new_event_loop()
     ended = asyncio.Event()
+    serving: set[asyncio.Task[None] | None] = set()
 
     async def pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await source.read(CHUNK):
                 target.write(data)
                 await target.drain()
-        target.close()
+
+    async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connecting = asyncio.open_connection(host, PORT, ssl=context, server_hostname=device)
+        far_reader, far_writer = await asyncio.wait_for(connecting, 10)
+        ways = [asyncio.create_task(pump(*ends)) for ends in ((reader, far_writer), (far_reader, writer))]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)  # the other may never hear of it
+        finally:
+            for way in ways:
+                way.cancel()
+            far_writer.transport.abort()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.ExitStack() as open_ends:
-            open_ends.callback(writer.transport.abort)
-            with contextlib.suppress(OSError, asyncio.TimeoutError, asyncio.CancelledError):  # the last: the relay ends
-                connecting = asyncio.open_connection(host, PORT, ssl=context, server_hostname=device)
-                far_reader, far_writer = await asyncio.wait_for(connecting, 10)
-                open_ends.callback(far_writer.transport.abort)
-                await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
+        serving.add(task := asyncio.current_task())  # the loop itself would forget it
+        try:
+            await join(reader, writer)
+        except (OSError, asyncio.TimeoutError, asyncio.CancelledError):
+            pass  # it tries again, or the relay ends
+        finally:
+            writer.close()
+            serving.discard(task)
 
     async def relay() -> None:
         server = await asyncio.start_server(serve, sock=listening)
