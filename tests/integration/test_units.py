@@ -34,6 +34,8 @@ def test_systemd_knows_every_line(unit: str, tmp_path: Path) -> None:
 
 @needs_systemd
 def test_the_service_is_shut_in() -> None:
+    if "--offline" not in analyze("--help").stdout:
+        pytest.skip("needs a systemd-analyze that judges a file: 250 or later")
     found = analyze("security", "--offline=true", "--threshold=16", FOLDER / "preact-edge.service")
     assert found.returncode == 0, found.stdout
 
