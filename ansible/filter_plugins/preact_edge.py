@@ -25,6 +25,10 @@ TARGETS = {
     ("x86_64", "debian", "12"): "debian-amd64",
     ("x86_64", "debian", "13"): "debian-trixie-amd64",
 }
+BRING = (
+    "bring the fleet's folder here from the control machine or backup that has it (preact_edge_fleet_dir), or set"
+    " preact_edge_new_authority to true to replace it"
+)
 SUPPORTED = "64-bit Raspberry Pi OS Bookworm or Trixie, JetPack 6, or Debian 12 or 13 on x86-64"
 
 
@@ -151,6 +155,27 @@ def list_due(crl: str, days: int) -> bool:
     return after is not None and (after - datetime.now(timezone.utc)).days < days
 
 
+def foreign(trusted: Sequence[str], folder: str) -> str:
+    """Why a device must not be given the authority of a folder, and what to do; "" it may.
+
+    ``trusted`` are the texts of ca.pem and crl.pem that the device has, empty where it has none.
+    """
+    from edge.security.x509 import read_certificates, read_list
+
+    if "BEGIN CERTIFICATE-----" not in trusted[0]:
+        return ""
+    here = [file.read_bytes() if (file := Path(folder) / name).exists() else b"" for name in ("ca.pem", "crl.pem")]
+    if not here[0] or not set(read_certificates(here[0])) & set(read_certificates(trusted[0].encode())):
+        return f"{'holds another authority than' if here[0] else 'lacks'} the one that this device trusts: {BRING}"
+    if "BEGIN X509 CRL-----" not in trusted[1] or not here[1]:
+        return ""
+    mine, its = read_list(here[1]), read_list(trusted[1].encode())
+    lost = {entry.serial_number for entry in its} - {entry.serial_number for entry in mine}
+    if not lost or mine.issuer != its.issuer:
+        return ""
+    return f"is older than what this device has: {len(lost)} certificates would not be revoked any more: {BRING}"
+
+
 def days_left(pem: str) -> int | str:
     """Days until the first certificate of a text ends; empty where there is none."""
     from edge.security.x509 import read_certificates
@@ -269,5 +294,5 @@ class FilterModule:
     """The names that templates use."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        own = (toml, plan, asks, due, list_due, days_left, packed, row, sums, device_uri, signers)
+        own = (toml, plan, asks, due, list_due, foreign, days_left, packed, row, sums, device_uri, signers)
         return {f"preact_edge_{function.__name__}": function for function in own}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,16 @@ RENDER = """
         - {name: keys, content: "{{ {'keys': preact_edge_login_keys} | preact_edge_toml }}"}
         - {name: secret, content: "{{ preact_edge_toml_is_secret }}"}
         - {name: conf, content: "{{ lookup('ansible.builtin.template', conf) }}"}
+"""
+
+PREFLIGHT = """
+- hosts: all
+  connection: local
+  gather_facts: false
+  tasks:
+    - ansible.builtin.import_role:
+        name: preact_edge
+        tasks_from: preflight
 """
 
 
@@ -100,6 +111,8 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "preact_edge_login_keys": {"backend-1": {"role": "viewer", "secret": "ab" * 32}},
             "preact_edge_allowed_clients": ["192.0.2.0/24", "2001:db8::/32"],
         },
+        "pipeline": {"preact_edge_settings": {"camera": {"source": "rtspsrc user-pw=secret ! appsink name=sink"}}},
+        "door-3": {"preact_edge_settings": {"camera": {"source": "/dev/video0"}, "gpio": {"quiet": []}}},
         "chrony": {"board_clocks": {"stdout": "Id=chrony.service\nLoadState=loaded\nActiveState=active"}},
     }
     inventory = home / "more.yml"
@@ -152,9 +165,37 @@ def test_settings_of_group_and_host_are_merged_key_by_key(rendered):
     assert pi.gpio.buzzer_pin == 17
 
 
+def test_a_device_of_the_example_keeps_what_its_groups_say(rendered):
+    config = load_config(rendered / "door-3.toml")
+    assert config.camera.source == "/dev/video0", "of its own"
+    assert config.gpio.buzzer_pin == 17, "of the group pi"
+    assert config.camera.fps == 10, "of the whole fleet"
+
+
+def test_a_device_whose_camera_nobody_named_is_refused(tmp_path):
+    hosts = {
+        "named": {"preact_edge_settings": {"camera": {"source": "scene"}}},
+        "unnamed": {"preact_edge_settings": {"camera": {"fps": 5}}},
+        "empty": {"preact_edge_settings": {"camera": None}},
+    }
+    inventory, playbook, signers = tmp_path / "hosts.yml", tmp_path / "preflight.yml", tmp_path / "release.pub"
+    inventory.write_text(yaml.safe_dump({"preact_edge": {"hosts": hosts}}))
+    playbook.write_text(PREFLIGHT)
+    signers.write_text("")
+    command = Path(sys.executable).with_name("preact-edge")
+    plan = {"problem": "", "manifest": {"release": "0.4.0", "files": {}}}
+    given = {"preact_edge_plan": plan, "preact_edge_command": str(command)}
+    done = run_tool("playbook", playbook, "-i", inventory, "--extra-vars", json.dumps(given), home=tmp_path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    said = " ".join(done.stdout.split())
+    assert sorted(re.findall(r"fatal: \[(\S+)\]", said)) == ["empty", "unnamed"], said
+    assert "camera.source is not set in preact_edge_settings of unnamed" in said
+
+
 def test_settings_with_a_password_are_not_shown(rendered):
     shown = {file.stem: file.read_text() for file in rendered.glob("*.secret")}
     assert shown["layers"] == "True"
+    assert shown["pipeline"] == "True"
     assert shown["yard-1"] == "False"
 
 

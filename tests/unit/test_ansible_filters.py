@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import shutil
 import subprocess
 import tarfile
 from pathlib import Path
@@ -202,6 +203,32 @@ def test_a_list_of_revoked_certificates_is_dated_anew_in_time(filters, tmp_path)
     fleet.revoke([], days=40)
     assert not filters.list_due(fleet.revoked.read_text(), 30)
     assert filters.list_due(fleet.revoked.read_text(), 60)
+
+
+def trusted(fleet: Fleet) -> list[str]:
+    return [fleet.certificate.read_text(), fleet.revoked.read_text()]
+
+
+def test_a_device_keeps_its_authority(filters, tmp_path):
+    fleet, other = Fleet(tmp_path / "fleet"), Fleet(tmp_path / "other")
+    fleet.create()
+    other.create()
+    assert filters.foreign(["", ""], str(tmp_path / "nothing here")) == "", "a blank device"
+    assert filters.foreign(trusted(fleet), str(fleet.folder)) == ""
+    for folder, why in ((other.folder, "holds another authority"), (tmp_path / "nothing here", "lacks the one")):
+        problem = filters.foreign(trusted(fleet), str(folder))
+        assert why in problem
+        assert "preact_edge_fleet_dir" in problem
+
+
+def test_nobody_who_was_revoked_is_let_in_again_by_an_old_copy(filters, tmp_path):
+    fleet = Fleet(tmp_path / "fleet")
+    fleet.create()
+    copy = Path(shutil.copytree(fleet.folder, tmp_path / "copy"))
+    before = trusted(fleet)
+    fleet.revoke(fleet.backend("main", "viewer", Terms())[-1:])
+    assert filters.foreign(before, str(fleet.folder)) == "", "a newer list is brought"
+    assert "not be revoked any more" in filters.foreign(trusted(fleet), str(copy))
 
 
 def test_only_keys_for_releases_are_trusted(filters):
