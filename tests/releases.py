@@ -24,6 +24,7 @@ import pytest
 from deploy.release.manifest import MANIFEST, NAMESPACE, SIGNATURE, Manifest, Member, Requires
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+PIP = "pip/pip-1-py3-none-any.whl"
 UNIT = b"[Service]\nUser=preact-edge\nLoadCredential=device.pem:/etc/preact-edge/credentials/device.pem\n"
 
 PROGRAM = """#!/bin/sh
@@ -87,13 +88,15 @@ class Made:
         wheel_name = f"preact_edge-{self.version}-py3-none-any.whl"
         wheel = _wheel(self.version, self.program)
         digest = hashlib.sha256(wheel).hexdigest()
+        files = changed.pop("files", {})
         self.files = {
-            "pip/pip-1-py3-none-any.whl": _pip(),
+            PIP: files.get(PIP) or _pip(),
             "requirements.txt": f"preact-edge=={self.version} --hash=sha256:{digest}\n".encode(),
             f"wheels/{wheel_name}": wheel,
             "models/tiny/model.tflite": b"a model",
+            "models/program": self.program.encode(),  # for a made-up Python, which takes it from here
             "systemd/preact-edge.service": UNIT + f"# of {release}\n".encode(),
-            **changed.pop("files", {}),
+            **files,
         }
         self.fields = {
             "release": release,
@@ -105,7 +108,7 @@ class Made:
             "requires": Requires(platform.machine(), {"debian": ("12",)}, PYTHON),
             "system_site_packages": False,
             "models": ("tiny",),
-            "pip": "pip/pip-1-py3-none-any.whl",
+            "pip": PIP,
             "debs": {},
             **changed,
         }

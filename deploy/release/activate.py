@@ -44,7 +44,7 @@ class Switch:
 def activate(work: Job, name: str, wishes: Wishes) -> int:
     """DONE, also where nothing was to be done, or ROLLED_BACK; Refused while the running service is untouched."""
     places, outcome = work.places, work.outcome
-    settle(work)
+    outcome.changed = settle(work)
     outcome.release = name
     current = places.linked(places.current)
     outcome.previous = current.name if current else None
@@ -66,7 +66,7 @@ def activate(work: Job, name: str, wishes: Wishes) -> int:
             _go_back(work, begun)
         return ROLLED_BACK
     with job.unstoppable():
-        prune.prune(places, wishes.keep)
+        prune.tidy(work, wishes.keep)
     return DONE
 
 

@@ -23,13 +23,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     places = Places(args.root.absolute())
     work = Job(places, Outcome(args.action, getattr(args, "release", None)), _own_command(args))
     if args.action in ("status", "doctor"):
-        return doctor.run(places, as_json=args.json) if args.action == "doctor" else overview.run(places, args.json)
+        return _look(places, args)
     if args.action != "verify" and args.root == Path("/") and os.geteuid() != 0:
         say(f"preact-edge-release: {args.action} changes the system: run it with sudo")
         return USAGE
     code = _run(work, args)
     _tell(work.outcome, code, args.json)
     return code
+
+
+def _look(places: Places, args: argparse.Namespace) -> int:
+    try:
+        return doctor.run(places, as_json=args.json) if args.action == "doctor" else overview.run(places, args.json)
+    except Refused as refusal:
+        say(f"preact-edge-release: {refusal}")
+        return REFUSED
 
 
 def _run(work: Job, args: argparse.Namespace) -> int:
@@ -57,7 +65,7 @@ def _change(work: Job, args: argparse.Namespace) -> int:
 
 
 def _act(work: Job, args: argparse.Namespace) -> int:
-    places = work.places
+    places, outcome = work.places, work.outcome
     if args.action == "install":
         signers = args.signers or places.signers
         install.install(work, args.bundle, signers, keep=args.keep, allow_downgrade=args.allow_downgrade)
@@ -65,8 +73,8 @@ def _act(work: Job, args: argparse.Namespace) -> int:
         _settle(work)
     elif args.action == "prune":
         gone = prune.prune(places, args.keep)
-        work.outcome.changed = bool(gone)
-        work.outcome.note(f"removed {', '.join(gone) or 'nothing'}")
+        outcome.changed = bool(gone)
+        outcome.note(f"removed {', '.join(gone) or 'nothing'}")
     else:
         return activate.activate(work, _release(places, args), _wishes(args))
     return DONE
@@ -152,9 +160,7 @@ def _action(
 
 def _switching(parser: argparse.ArgumentParser, *, needs_config: bool) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", required=needs_config, help="the settings to run with")
-    parser.add_argument(
-        "--min-fps", type=float, metavar="F", help="the selftest must reach F frames/s, if need be alone"
-    )
+    parser.add_argument("--min-fps", type=float, metavar="F", help="the selftest must reach F frames/s, or once alone")
     parser.add_argument(
         "--health-s", type=float, default=60.0, metavar="S", help="to be well again within (default 60)"
     )

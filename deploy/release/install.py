@@ -53,7 +53,7 @@ def install(job: Job, path: Path, signers: Path, *, keep: int, allow_downgrade: 
         _fill(job, bundle, manifest, release)
     outcome.changed = True
     durable.remove_tree(_beside(release, OLD))
-    prune.prune(places, keep, spare=[release.name])
+    prune.tidy(job, keep, spare=[release.name])
 
 
 def whole(release: Release, bundle: Bundle) -> bool:
@@ -74,6 +74,7 @@ def mend(places: Places) -> None:
         else:
             durable.remove_tree(release.folder)
             durable.rename(path, release.folder)
+    prune.remove_remains(places)
 
 
 def _fill(job: Job, bundle: Bundle, manifest: Manifest, release: Release) -> None:

@@ -35,25 +35,29 @@ def alone(job: Job, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
     Nothing that this process starts inherits it, so it is free the moment this process is gone.
     """
     job.places.home.mkdir(parents=True, exist_ok=True)
-    with job.places.lock.open("a+") as file:
+    # Root's alone: whoever can read a file can lock it, and the service shall keep no update from being undone.
+    with open(os.open(job.places.lock, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "a+b", buffering=0) as file:
+        os.fchmod(file.fileno(), 0o600)
         deadline = time.monotonic() + wait_s
         while not _locked(file.fileno()):
             if time.monotonic() > deadline:
                 file.seek(0)
-                raise Refused(f"another action runs ({file.read().strip()}): wait for its end")
+                raise Refused(f"another action runs ({file.read().decode().strip()}): wait for its end")
             time.sleep(LOCK_POLL_S)
-        file.truncate(0)
-        file.write(f"{job.outcome.action}, process {os.getpid()}\n")
-        file.flush()
+        with contextlib.suppress(OSError):  # a full disk: who holds it is only for people
+            file.truncate(0)
+            file.write(f"{job.outcome.action}, process {os.getpid()}\n".encode())
         yield
 
 
 @contextlib.contextmanager
 def told(job: Job) -> Iterator[None]:
-    """Keeps outcome.json: an action without an end, from the beginning on; how it ended, at the end."""
-    path = job.places.outcome
+    """Keeps outcome.json: an action without an end, from the beginning on; how it ended, at the end.
+
+    Where it cannot be kept the action goes on: on a full disk a release that is bad must still be left.
+    """
     job.outcome.began = time.time()  # not when it began to wait for another
-    durable.write(path, dump_json(job.outcome.document()))
+    _keep(job)
     try:
         yield
     except Refused as refusal:
@@ -61,10 +65,14 @@ def told(job: Job) -> Iterator[None]:
         raise
     finally:
         job.outcome.end()
-        try:
-            durable.write(path, dump_json(job.outcome.document()))
-        except OSError as exc:  # how it ended is known all the same
-            say(f"preact-edge-release: {path} cannot be written: {exc}; make room there")
+        _keep(job)
+
+
+def _keep(job: Job) -> None:
+    try:
+        durable.write(job.places.outcome, dump_json(job.outcome.document()))
+    except OSError as exc:
+        say(f"preact-edge-release: {job.places.outcome} cannot be written: {exc}; make room there")
 
 
 @contextlib.contextmanager

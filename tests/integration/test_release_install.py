@@ -61,6 +61,7 @@ def test_the_same_name_for_another_build_is_refused_while_it_is_in_use(device: D
 
 
 def test_another_build_of_a_release_that_is_not_in_use_replaces_it(device: Device) -> None:
+    device.hasten()
     assert device.install("0.5.0").code == 0
     ended = device.install("0.5.0", commit="another")
     assert (ended.code, ended.told["changed"]) == (0, True)
@@ -69,6 +70,7 @@ def test_another_build_of_a_release_that_is_not_in_use_replaces_it(device: Devic
 
 
 def test_an_older_release_needs_a_word(device: Device) -> None:
+    device.hasten()
     for release, date in (("0.3.9", "2026-11-24T00:00:00Z"), ("0.4.0+b", "2026-01-01T00:00:00Z")):
         ended = device.install(release, date=date)
         assert ended.code == 1
@@ -77,7 +79,21 @@ def test_an_older_release_needs_a_word(device: Device) -> None:
     assert ended.code == 0, ended.said
 
 
+def test_what_was_cut_off_takes_no_room_for_ever(device: Device) -> None:
+    """Of an install or a removal; never what is current, which is told instead."""
+    (device.home / "releases/0.3.9/venv/bin").mkdir(parents=True)
+    record = device.home / "releases/0.4.0/installed.json"
+    text = record.read_text()
+    record.unlink()
+    device.hasten()
+    ended = device.install("0.5.0")
+    assert ended.code == 0, ended.said
+    assert sorted(path.name for path in (device.home / "releases").iterdir()) == ["0.4.0", "0.5.0"]
+    record.write_text(text)
+
+
 def test_packages_that_are_missing_are_installed_first(device: Device) -> None:
+    device.hasten()
     (device.state / "package-python3-there").touch()
     files = {"debs/python3-foo_1_all.deb": b"a deb", "debs/python3-there_1_all.deb": b"a deb"}
     names = {"python3-foo": "debs/python3-foo_1_all.deb", "python3-there": "debs/python3-there_1_all.deb"}
@@ -90,6 +106,7 @@ def test_packages_that_are_missing_are_installed_first(device: Device) -> None:
 
 
 def test_a_package_that_dpkg_does_not_take_stops_the_install(device: Device) -> None:
+    device.hasten()
     names, files = {"python3-foo": "debs/python3-foo_1_all.deb"}, {"debs/python3-foo_1_all.deb": b"noise"}
     ended = device.install("0.5.0", debs=names, files=files)
     assert ended.code == 1
@@ -107,6 +124,7 @@ def test_a_wheel_that_is_not_what_the_requirements_say(device: Device) -> None:
 
 
 def test_a_program_that_is_not_what_its_manifest_says(device: Device) -> None:
+    device.hasten()
     made = Made("0.5.0", device.state)
     made.fields["outbox_format"] = 2
     made.write(device.root.parent / "b", device.key)
@@ -160,6 +178,14 @@ def test_status_in_lines_and_as_json(device: Device) -> None:
     assert (told["current"], told["previous"], told["pending"]) == ("0.4.0", None, None)
     assert told["outcome"]["action"] == "activate"
     assert told["installed"][0]["selftest"]["fps"] == {"golden": 20.5}
+
+
+@pytest.mark.parametrize("action", ["status", "doctor"])
+def test_a_system_without_systemd_is_told_in_a_line(device: Device, tmp_path: Path, action: str) -> None:
+    environ = {**device.environ(), "PATH": str(tmp_path)}
+    done = subprocess.run(device.command(action), env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "preact-edge-release: systemctl cannot be run (No such file or directory): install it\n"
 
 
 def test_a_device_without_anything(tmp_path: Path, installed: tuple[Device, Path]) -> None:
