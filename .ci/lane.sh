@@ -30,7 +30,7 @@ run_tests() {
     # shellcheck disable=SC2064  # the folder of this very run
     trap "rm -rf --one-file-system '$work'" EXIT
     cd "$root" || exit
-    env TMPDIR="$work" "$variable" PYTHONDONTWRITEBYTECODE=1 "$python" -m pytest -o timeout=900 \
+    env TMPDIR="$work" "$variable" PYTHONDONTWRITEBYTECODE=1 "$python" -m pytest -o timeout=3000 \
         -o cache_dir="$work/cache" --junitxml="$work/tests.xml" -v -rP "$folder" "$@" || code=$?
     [ "$code" = 0 ] || fail "the tests, with code $code"
     "$python" .ci/left_out.py "$work/tests.xml" || fail "tests were left out"

@@ -27,6 +27,8 @@ from tests.vm.outside.pin import Pin
 if "TEST_BOARD_SUITE" not in os.environ:
     collect_ignore_glob = ["test_*"]
 
+PLAY_S = 2400.0  # minutes on an idle computer; each step of a playbook is a Python that starts in an emulator
+FIRST_RESULT_S = 180.0
 FPS = 5
 STRIPS = 24
 TIMES = pytest.StashKey[dict[str, float]]()
@@ -34,6 +36,7 @@ TIMES = pytest.StashKey[dict[str, float]]()
 # An alert is sent when it is on the disk, however slow that is, so one that was received was committed.
 SETTINGS = f"""\
 preact_edge_release: "{{release}}"
+preact_edge_health_s: 180
 preact_edge_settings:
   camera: {{{{source: /dev/video0, width: 640, height: 360, fps: {FPS}}}}}
   gpio: {{{{factory: gpiod, chip: tegra234-gpio, buzzer_pin: 17}}}}
@@ -110,8 +113,8 @@ def control(work: Path, blank: Board) -> Control:
 def site(blank: Board, control: Control, times: dict[str, float]) -> Play:
     """The play that made the board a device, to the first result that a backend had."""
     began = time.monotonic()
-    play = control.play("site", timeout=900.0)
-    first_results(blank, papers_of(control), 120.0)
+    play = control.play("site", timeout=PLAY_S)
+    first_results(blank, papers_of(control), FIRST_RESULT_S)
     times["blank to streaming"] = time.monotonic() - began
     return play
 

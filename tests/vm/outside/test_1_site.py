@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.machines.backend import Papers, first_results
 from tests.machines.control import Control, Play
 from tests.vm.outside.board import Board
+from tests.vm.outside.conftest import PLAY_S
 
 
 def test_a_blank_board_becomes_a_device(site: Play, blank: Board) -> None:
@@ -22,7 +23,7 @@ def test_it_sees_through_its_camera(device: Board, papers: Papers) -> None:
 
 def test_a_second_run_changes_nothing(device: Board, control: Control, times: dict[str, float]) -> None:
     process = device.service("MainPID")
-    play = control.play("site", timeout=900.0)
+    play = control.play("site", timeout=PLAY_S)
     times["second run"] = play.seconds
     assert play.recap["device-1"].changed == 0, play.text
     assert device.service("MainPID") == process

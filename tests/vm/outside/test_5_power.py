@@ -14,6 +14,7 @@ from tests.chaos.clients import Client
 from tests.machines.backend import Papers, every_one_once, first_results
 from tests.support import wait_until
 from tests.vm.outside.board import Board
+from tests.vm.outside.conftest import FIRST_RESULT_S
 
 MANY = 20
 LISTED = """
@@ -64,7 +65,7 @@ def test_a_power_cut_in_a_storm_loses_no_alert(
 
     began = time.monotonic()
     device.boot()
-    first_results(device, papers, 120.0)
+    first_results(device, papers, FIRST_RESULT_S)
     times["power back, to the first result"] = time.monotonic() - began
 
     expect_nothing_lost(device, client, had)
@@ -75,7 +76,7 @@ def test_a_reboot_needs_no_hands(device: Board, client: Client, papers: Papers, 
     had = given(client)
     began = time.monotonic()
     device.reboot()
-    first_results(device, papers, 120.0)
+    first_results(device, papers, FIRST_RESULT_S)
     times["reboot, to the first result"] = time.monotonic() - began
     expect_nothing_lost(device, client, had)
     assert device.run("systemctl --failed --no-legend").strip() == ""
@@ -91,6 +92,6 @@ def test_a_kernel_that_hangs_is_reset_by_the_watchdog(
     began = time.monotonic()
     device.attempt("sysctl -q kernel.panic=0; echo c >/proc/sysrq-trigger", timeout=30)
     device.come_back(before)
-    first_results(device, papers, 120.0)
+    first_results(device, papers, FIRST_RESULT_S)
     times["hung kernel, to the first result"] = time.monotonic() - began
     expect_nothing_lost(device, client, given(client))
