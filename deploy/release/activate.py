@@ -39,6 +39,7 @@ class Switch:
     manifest: Manifest
     current: Release | None
     settings: bytes
+    former_settings: bytes | None
 
 
 def activate(work: Job, name: str, wishes: Wishes) -> int:
@@ -93,7 +94,8 @@ def _plan(places: Places, outcome: Outcome, name: str, current: Release | None, 
         raise Refused(f"{name} is not installed (there are: {listed}): preact-edge-release install BUNDLE")
     if broken := venv.problem(release):
         raise Refused(f"{name}: {broken}: install its bundle for this system once more")
-    return Switch(release, manifest, current, _settings(outcome, release, current, wishes.config))
+    former = current.settings.read_bytes() if current and current.settings.is_file() else None
+    return Switch(release, manifest, current, _settings(outcome, release, current, wishes.config), former)
 
 
 def _settings(outcome: Outcome, release: Release, current: Release | None, config: Path | None) -> bytes:
@@ -218,7 +220,8 @@ def _switch(work: Job, plan: Switch, begun: Pending, wishes: Wishes, *, tested: 
 
 
 def _watch(work: Job, plan: Switch, begun: Pending, former: Health, wishes: Wishes) -> None:
-    watching.wait_for_health(work, plan.release, plan.manifest, former, wishes.health_s)
+    same = plan.former_settings == plan.settings
+    watching.wait_for_health(work, plan.release, plan.manifest, former, wishes.health_s, same=same)
     watching.watch(work, wishes.settle_s)
     with job.unstoppable():
         pending.confirm(work.places, begun)

@@ -26,8 +26,13 @@ def before(job: Job, current: Release | None) -> Health:
     return seen
 
 
-def wait_for_health(job: Job, release: Release, manifest: Manifest, former: Health, health_s: float) -> None:
-    """Starts the service and returns when a client saw it do as well as before; Refused with the reason if not."""
+def wait_for_health(
+    job: Job, release: Release, manifest: Manifest, former: Health, health_s: float, *, same: bool
+) -> None:
+    """Starts the service and returns when a client saw it do as well as before; Refused with the reason if not.
+
+    ``same``: it has the settings of before, which wanted each part that was in use.
+    """
     began = time.monotonic()
     deadline = began + health_s
     with job.outcome.step("health") as step:
@@ -42,7 +47,7 @@ def wait_for_health(job: Job, release: Release, manifest: Manifest, former: Heal
             _expect_running(invocation)
             _expect_new(seen, manifest, former)
             patient = time.monotonic() - began > min(PATIENCE_S, health_s)
-            worse = _worse(seen, former)
+            worse = _worse(seen, former, same=same)
             if not worse and (seen.status == "ok" or patient):
                 break
             if worse and time.monotonic() >= deadline:
@@ -78,7 +83,7 @@ def told(job: Job, release: Release) -> None:
         job.outcome.note(f"{release.name} was put back and is {_words(seen)}; see preact-edge-release doctor")
 
 
-def _worse(seen: Health, former: Health) -> str:
+def _worse(seen: Health, former: Health, *, same: bool) -> str:
     """Why this is worse than before; empty when it is not. Blind is no worse where the release before was blind, or
     where nothing ran before and there is no camera: no other release would see more. A part that failed is no worse
     where it failed before, or where nothing is known of it."""
@@ -86,12 +91,13 @@ def _worse(seen: Health, former: Health) -> str:
     if not seen.ok and not (seen.status == "blind" and blind_too):
         return f"it is {seen.status}: {seen.reason}"
     lost = [
-        f"{name} failed ({reason})"
+        f"{name} is {state} ({reason}) and was {former.state(name)}"
         for name, (state, reason) in seen.parts.items()
-        if state == "failed" and former.state(name) not in ("failed", "")
+        if (state == "failed" and former.state(name) not in ("failed", ""))
+        or (state == "off" and former.state(name) == "ok" and same)
     ]
     if lost:
-        return f"{', '.join(lost)}, and had not before"
+        return ", ".join(lost)
     if seen.status == "degraded" and former.status == "ok":
         return f"it is degraded ({seen.reason}), what ran before was not"
     return ""

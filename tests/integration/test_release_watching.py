@@ -35,7 +35,8 @@ def device(installed: tuple[Device, Path]) -> Iterator[Device]:
         ("degraded", "it is degraded (on the CPU), what ran before was not"),
         ("restarts", "did not stay up"),
         ("other-version", "version 9.9 answers on the port, 0.5.0 should"),
-        ("outbox-fails", "outbox failed (the card), and had not before"),
+        ("outbox-fails", "outbox is failed (the card) and was ok"),
+        ("no-buzzer", "buzzer is off (no pin) and was ok"),
     ],
 )
 def test_a_bad_release_does_not_stay(device: Device, words: str, reason: str) -> None:
@@ -70,7 +71,7 @@ def test_blind_is_no_worse_than_blind(device: Device) -> None:
 
 def test_blind_before_is_no_leave_to_lose_the_outbox(device: Device) -> None:
     (device.home / "releases/0.4.0/config/preact-edge.toml").write_text("blind\n")
-    rolled_back(device, device.activate("0.5.0", "blind outbox-fails\n"), "outbox failed (the card)")
+    rolled_back(device, device.activate("0.5.0", "blind outbox-fails\n"), "outbox is failed (the card) and was ok")
     (device.home / "releases/0.4.0/config/preact-edge.toml").write_text("degraded outbox-fails\n")
     ended = device.activate("0.5.0", "blind outbox-fails\n")
     rolled_back(device, ended, "it is blind")
@@ -79,7 +80,7 @@ def test_blind_before_is_no_leave_to_lose_the_outbox(device: Device) -> None:
     assert "outbox failed: the card" in ended.told["notes"]
 
 
-def test_a_part_that_is_off_since_the_switch_is_told(device: Device) -> None:
+def test_a_part_that_new_settings_turn_off_is_told(device: Device) -> None:
     ended = device.activate("0.5.0", "no-buzzer\n")
     assert ended.code == 0, ended.said
     assert "buzzer is off, and was not before: no pin" in ended.told["notes"]
