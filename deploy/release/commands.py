@@ -50,7 +50,7 @@ def run(
     Raises Refused where there is no such program. ``given`` is its standard input, ``extra`` its extra environment.
     """
     environ = {name: os.environ[name] for name in KEPT if name in os.environ}
-    environ.update({"LC_ALL": "C.UTF-8", "PATH": _path(), **(extra or {})})
+    environ.update({"LC_ALL": "C.UTF-8", "PATH": _path(), "PYTHONNOUSERSITE": "1", **(extra or {})})
     try:
         process = subprocess.Popen(  # noqa: S603 - no shell; every name and path is this installer's own
             [os.fspath(part) for part in command],

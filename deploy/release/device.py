@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import shlex
@@ -93,6 +94,7 @@ def _os_release(places: Places) -> dict[str, str]:
         for line in lines:
             key, equals, value = line.partition("=")
             if equals and not line.startswith("#"):
-                found[key] = " ".join(shlex.split(value))
+                with contextlib.suppress(ValueError):  # a quote without its end
+                    found[key] = " ".join(shlex.split(value))
         break
     return found

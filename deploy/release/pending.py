@@ -38,7 +38,7 @@ class Pending:
 def read(places: Places) -> Pending | None:
     """The switch that is not confirmed; None without one, or where its file is damaged, which the doctor tells."""
     document = read_json(places.pending)
-    if not isinstance(document.get("release"), str):
+    if not isinstance(document.get("release"), str) or not isinstance(document.get("began"), (int, float)):
         return None
     return Pending(**{field.name: document.get(field.name) for field in dataclasses.fields(Pending)})  # type: ignore[arg-type]
 

@@ -38,7 +38,7 @@ def make(places: Places, release: Release, manifest: Manifest) -> None:
         raise Refused(f"{places.python} made no venv ({done.last}): apt-get install --reinstall libpython3-stdlib")
     scratch.mkdir(exist_ok=True)
     sources = ("--find-links", release.folder / "wheels", "-r", release.folder / REQUIREMENTS)
-    extra = {"PYTHONNOUSERSITE": "1", "PIP_CONFIG_FILE": "/dev/null", "TMPDIR": str(scratch)}
+    extra = {"PIP_CONFIG_FILE": "/dev/null", "TMPDIR": str(scratch)}
     pip = release.folder / manifest.pip / "pip"
     done = commands.run([release.python, "-I", pip, *PIP, *sources], timeout=PIP_S, extra=extra)
     durable.remove_tree(scratch)

@@ -13,6 +13,7 @@ from .program import Health
 
 LOOK_S = 5.0  # one look; between two of them the service is asked whether it still runs
 PATIENCE_S = 12.0  # blind or degraded is believed after so long, of what ran before, too
+SEE = f"journalctl --unit {service.UNIT}"
 GONE = Health(ok=False, status="unreachable", reason="nothing ran before")
 
 
@@ -39,7 +40,7 @@ def wait_for_health(
         started = service.start(health_s)
         now = service.state()
         if started.code or not now.runs:
-            raise Refused(f"{service.UNIT} did not start ({_why(started.last, now)})")
+            raise Refused(f"{service.UNIT} did not start ({_why(started.last, now)}): {SEE}")
         invocation = now.invocation
         while True:
             left = deadline - time.monotonic()
@@ -106,7 +107,7 @@ def _worse(seen: Health, former: Health, *, same: bool) -> str:
 def _expect_running(invocation: str) -> None:
     now = service.state()
     if now.invocation != invocation or not now.runs or now.restarts:
-        raise Refused(f"{service.UNIT} did not stay up ({_why('', now)})")
+        raise Refused(f"{service.UNIT} did not stay up ({_why('', now)}): {SEE}")
 
 
 def _expect_new(seen: Health, manifest: Manifest, former: Health) -> None:

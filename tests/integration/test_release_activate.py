@@ -199,7 +199,7 @@ def test_going_back_that_cannot_be_ended_starts_the_service_and_is_tried_again(d
 
 
 def test_a_note_of_a_switch_that_is_damaged_is_told_and_keeps_from_nothing(device: Device) -> None:
-    (device.home / "pending.json").write_text('{"rel')
+    (device.home / "pending.json").write_text('{"release": "0.5.0"}')
     assert device.run("settle").code == 0
     names = [problem["name"] for problem in device.run("doctor").told["problems"]]
     assert "pending" in names

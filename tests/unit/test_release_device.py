@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("deploy.release", reason="deploy/ is not beside these tests")
 
-from deploy.release import condition, device, durable
+from deploy.release import commands, condition, device, durable
 from deploy.release.device import Device
 from deploy.release.manifest import Manifest, Requires
 from deploy.release.outcome import Outcome, Refused
@@ -75,7 +75,7 @@ def test_a_device_that_does_not_fit_is_told_why(manifest: Manifest, changed: dic
 def test_a_system_is_read_from_its_own_file(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/os-release").write_text(
-        "# a comment\nID=ubuntu\nID_LIKE=\"debian x\"\nVERSION_ID='22.04'\nbroken\n"
+        '# a comment\nID=ubuntu\nID_LIKE="debian x"\nVERSION_ID=\'22.04\'\nbroken\nNAME="no end\n'
     )
     seen = device.look(Places(tmp_path))
     assert (seen.system, seen.like, seen.version, seen.python) == ("ubuntu", ("debian", "x"), "22.04", "")
@@ -90,6 +90,14 @@ def test_what_the_firmware_says_of_the_power(tmp_path: Path, text: str, bits: in
     path.parent.mkdir(parents=True)
     path.write_text(text)
     assert condition.throttled(Places(tmp_path)) == bits
+
+
+def test_what_is_run_as_root_has_nothing_of_the_callers_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PYTHONPATH", "PIP_INDEX_URL", "LD_PRELOAD"):
+        monkeypatch.setenv(name, "")
+    names = dict(line.partition("=")[::2] for line in commands.run(["env"], timeout=60).out.splitlines())
+    assert names["PYTHONNOUSERSITE"] == "1"
+    assert not {"PYTHONPATH", "PIP_INDEX_URL", "LD_PRELOAD"} & set(names)
 
 
 def test_room_is_told_in_megabytes(tmp_path: Path) -> None:
