@@ -44,6 +44,17 @@ def test_a_second_run_changes_nothing(device: Machine, control: Control, times: 
     assert device.run("systemctl show -p ActiveEnterTimestampMonotonic preact-edge") == started, "it was restarted"
 
 
+def test_a_run_that_was_broken_off_before_the_restart_is_made_good(device: Machine, control: Control) -> None:
+    began = "systemctl show -p ActiveEnterTimestampMonotonic preact-edge"
+    started = device.run(began)
+    device.run("touch /etc/preact-edge/credentials/crl.pem")
+
+    assert control.play("site", "--tags", "certificates").recap["device-1"].changed > 0
+
+    assert device.run(began) != started, "it still has the old list of revoked certificates"
+    assert control.play("site", "--tags", "certificates").recap["device-1"].changed == 0
+
+
 def test_check_mode_on_a_device_finds_nothing_to_do(device: Machine, control: Control) -> None:
     play = control.play("site", "--check", "--diff")
 
