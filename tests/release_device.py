@@ -172,7 +172,7 @@ class Device:
 
     def activate(self, release: str, words: str | None = GOOD, *more: str) -> Ended:
         config: list[str | Path] = [] if words is None else ["--config", self.settings(words)]
-        return self.run("activate", release, *config, "--settle-s", "0", "--health-s", "2", *more)
+        return self.run("activate", release, *config, "--settle-s", "0", *more)
 
     def bundle(self, release: str, **wishes: Any) -> Path:
         """A signed bundle of a made-up release."""

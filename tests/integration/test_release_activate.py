@@ -136,7 +136,7 @@ def test_the_outbox_of_before_is_put_back_only_where_it_must_be(device: Device, 
     script = (device.home / "releases/0.6.0/venv/bin/preact-edge").read_text()
     run = f'    run) echo {2 if converted else 1} >"$state/outbox" ;;\n    run)'
     (device.home / "releases/0.6.0/venv/bin/preact-edge").write_text(script.replace("    run)", run))
-    ended = device.activate("0.6.0")
+    ended = device.activate("0.6.0", GOOD, "--health-s", "5")
     rolled_back(device, ended, "it is blind")
     assert (device.state / "outbox").read_text() == "1\n"
     assert any("the outbox is that of before" in note for note in ended.told["notes"]) is converted
@@ -148,9 +148,9 @@ def test_an_end_that_is_asked_for_gives_back_what_was(device: Device, which: sig
     config = str(device.settings())
     command = device.command("activate", "0.5.0", "--config", config, "--settle-s", "60", "--json")
     process = subprocess.Popen(command, env=device.environ(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    wait_until(lambda: device.running() == "0.5.0")
+    wait_until(lambda: device.running() == "0.5.0", 60)
     process.send_signal(which)
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=60)
     assert process.returncode == 3
     assert which.name in json.loads(out)["reason"]
     assert device.seen() == before
@@ -159,13 +159,13 @@ def test_an_end_that_is_asked_for_gives_back_what_was(device: Device, which: sig
 def test_only_one_at_a_time_and_the_guard_waits_for_its_end(device: Device) -> None:
     command = device.command("activate", "0.5.0", "--config", str(device.settings()), "--settle-s", "60")
     with subprocess.Popen(command, env=device.environ(), stderr=subprocess.DEVNULL) as process:
-        wait_until(lambda: device.running() == "0.5.0")
+        wait_until(lambda: device.running() == "0.5.0", 60)
         busy = device.run("settle", "--wait", "0.2")
         assert busy.code == 1
         assert f"another action runs (activate, process {process.pid})" in busy.told["reason"]
         guard = subprocess.Popen(device.command("settle", "--wait", "60"), env=device.environ())
         process.kill()
-    assert guard.wait(30) == 0
+    assert guard.wait(60) == 0
     assert (device.current(), device.running()) == ("0.4.0", "0.4.0")
     told = json.loads((device.home / "outcome.json").read_text())
     assert (told["action"], told["release"], told["rolled_back"]) == ("settle", "0.5.0", True)

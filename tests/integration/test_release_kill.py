@@ -115,7 +115,7 @@ def installer(device: Device, tmp_path: Path) -> Iterator[Installer]:
 
 
 def switch(device: Device, release: str, words: str) -> tuple[str, ...]:
-    return "activate", release, "--config", str(device.settings(words)), "--settle-s", "0", "--health-s", "2"
+    return "activate", release, "--config", str(device.settings(words)), "--settle-s", "0"
 
 
 def test_a_switch_that_is_killed_at_any_point_is_undone_or_done(device: Device, installer: Installer) -> None:

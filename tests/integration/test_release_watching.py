@@ -10,7 +10,9 @@ import pytest
 
 pytest.importorskip("deploy.release", reason="deploy/ is not beside these tests")
 
-from tests.release_device import Device, rolled_back, updated_device
+from tests.release_device import GOOD, Device, rolled_back, updated_device
+
+SOON = ("--health-s", "5")  # for what is not to be well; the start itself must be done in this time, too
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,7 @@ def device(installed: tuple[Device, Path]) -> Iterator[Device]:
 def test_a_bad_release_does_not_stay(device: Device, words: str, reason: str) -> None:
     before = device.seen()
     device.grow("0.5.1", like="0.5.0", words=words)
-    rolled_back(device, device.activate("0.5.1"), reason.replace("0.5.0", "0.5.1"))
+    rolled_back(device, device.activate("0.5.1", GOOD, *SOON), reason.replace("0.5.0", "0.5.1"))
     assert device.seen() == before
 
 
@@ -64,18 +66,20 @@ def test_the_program_of_before_on_the_port_is_not_taken_for_the_new_one(device: 
 
 def test_blind_is_no_worse_than_blind(device: Device) -> None:
     (device.home / "releases/0.4.0/config/preact-edge.toml").write_text("blind\n")
-    ended = device.activate("0.5.0", "blind\n")
+    ended = device.activate("0.5.0", "blind\n", *SOON)
     assert ended.code == 0, ended.said
     assert any("0.5.0 is blind" in note for note in ended.told["notes"])
 
 
 def test_blind_before_is_no_leave_to_lose_the_outbox(device: Device) -> None:
     (device.home / "releases/0.4.0/config/preact-edge.toml").write_text("blind\n")
-    rolled_back(device, device.activate("0.5.0", "blind outbox-fails\n"), "outbox is failed (the card) and was ok")
+    rolled_back(
+        device, device.activate("0.5.0", "blind outbox-fails\n", *SOON), "outbox is failed (the card) and was ok"
+    )
     (device.home / "releases/0.4.0/config/preact-edge.toml").write_text("degraded outbox-fails\n")
-    ended = device.activate("0.5.0", "blind outbox-fails\n")
+    ended = device.activate("0.5.0", "blind outbox-fails\n", *SOON)
     rolled_back(device, ended, "it is blind")
-    ended = device.activate("0.5.0", "degraded outbox-fails\n")
+    ended = device.activate("0.5.0", "degraded outbox-fails\n", *SOON)
     assert ended.code == 0, ended.said
     assert "outbox failed: the card" in ended.told["notes"]
 
@@ -89,7 +93,7 @@ def test_a_part_that_new_settings_turn_off_is_told(device: Device) -> None:
 def test_the_release_before_is_given_time_to_be_seen_seeing(device: Device) -> None:
     """A slow one that is taken for blind would let a blind one stay."""
     (device.home / "releases/0.4.0/config/preact-edge.toml").write_text("seen-late\n")
-    rolled_back(device, device.activate("0.5.0", "blind\n"), "it is blind")
+    rolled_back(device, device.activate("0.5.0", "blind\n", *SOON), "it is blind")
 
 
 @pytest.mark.parametrize("words", ["wants-accelerator", "slow"])
@@ -122,10 +126,10 @@ def test_a_first_release_that_is_bad_leaves_no_service(tmp_path: Path, installed
     (device.home / "releases/0.3.0/config/preact-edge.toml").unlink()
     device.grow("0.4.0", like="0.3.0", words="blind")
     device.grow("0.5.0", like="0.3.0", words="no-camera")
-    ended = device.activate("0.4.0")
+    ended = device.activate("0.4.0", GOOD, *SOON)
     rolled_back(device, ended, "it is blind")
     assert device.seen() == {"current": None, "previous": None, "running": None, "pending": "no"}
     assert not (device.state / "enabled").exists()
-    ended = device.activate("0.5.0")
+    ended = device.activate("0.5.0", GOOD, *SOON)
     assert ended.code == 0, ended.said
     assert any("0.5.0 is blind: no camera" in note for note in ended.told["notes"])
