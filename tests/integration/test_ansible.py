@@ -27,6 +27,8 @@ RENDER = """
   roles:
     - role: preact_edge
       when: false
+  vars:
+    preact_edge_keys_used: {stdout: "{{ used | default('') }}"}
   tasks:
     - ansible.builtin.copy:
         content: "{{ item.content }}"
@@ -111,6 +113,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "preact_edge_login_keys": {"backend-1": {"role": "viewer", "secret": "ab" * 32}},
             "preact_edge_allowed_clients": ["192.0.2.0/24", "2001:db8::/32"],
         },
+        "keys-of-before": {"used": 'login_keys = "${CREDENTIALS_DIRECTORY}/login-keys.toml"'},
         "pipeline": {"preact_edge_settings": {"camera": {"source": "rtspsrc user-pw=secret ! appsink name=sink"}}},
         "door-3": {"preact_edge_settings": {"camera": {"source": "/dev/video0"}, "gpio": {"quiet": []}}},
         "chrony": {"board_clocks": {"stdout": "Id=chrony.service\nLoadState=loaded\nActiveState=active"}},
@@ -207,6 +210,11 @@ def test_login_keys_reach_the_service_as_a_credential(rendered):
     assert "LoadCredential=login-keys.toml:/etc/preact-edge/credentials/login-keys.toml" in conf
     assert "IPAddressDeny=any" in conf
     assert "IPAddressAllow=localhost 192.0.2.0/24 2001:db8::/32" in conf
+
+
+def test_login_keys_stay_until_the_settings_that_run_ask_for_none(rendered):
+    assert "LoadCredential=login-keys.toml" in (rendered / "keys-of-before.conf").read_text()
+    assert "LoadCredential" not in (rendered / "plain.conf").read_text()
 
 
 def test_a_device_whose_clock_something_else_keeps_may_ask_the_kernel(rendered):
