@@ -27,9 +27,9 @@ RENDER = """
   roles:
     - role: preact_edge
       when: false
-  vars:
-    preact_edge_keys_used: {stdout: "{{ used | default('') }}"}
   tasks:
+    - ansible.builtin.set_fact:
+        preact_edge_keys_used: {stdout: "{{ used | default('') }}"}
     - ansible.builtin.copy:
         content: "{{ item.content }}"
         dest: "{{ out }}/{{ inventory_hostname }}.{{ item.name }}"
@@ -113,7 +113,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "preact_edge_login_keys": {"backend-1": {"role": "viewer", "secret": "ab" * 32}},
             "preact_edge_allowed_clients": ["192.0.2.0/24", "2001:db8::/32"],
         },
-        "keys-of-before": {"used": 'login_keys = "${CREDENTIALS_DIRECTORY}/login-keys.toml"'},
+        "keys-of-before": {"used": "login_keys = somewhere"},
         "pipeline": {"preact_edge_settings": {"camera": {"source": "rtspsrc user-pw=secret ! appsink name=sink"}}},
         "door-3": {"preact_edge_settings": {"camera": {"source": "/dev/video0"}, "gpio": {"quiet": []}}},
         "chrony": {"board_clocks": {"stdout": "Id=chrony.service\nLoadState=loaded\nActiveState=active"}},
