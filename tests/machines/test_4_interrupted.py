@@ -46,6 +46,7 @@ def updating(control: Control, bundle: Bundle, device: Machine, log: Path) -> It
         play.kill()
         play.wait()
         device.join_network()
+        device.wait_for_ssh(60.0)
 
 
 @pytest.fixture
