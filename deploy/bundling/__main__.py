@@ -86,7 +86,13 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--target", action="append", default=[], metavar="T", help="for which kind of device; may be given again")
     add("--key", type=Path, metavar="FILE", help="Ed25519 key that signs; with ssh-agent or a token, its .pub")
-    add("--model", action="append", default=[], metavar="NAME", help="a model of the catalogue to take along")
+    add(
+        "--model",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a model of the catalogue; pulled where it is missing",
+    )
     add("--models-from", type=Path, metavar="DIR", help="folder with the models' files (default: this user's store)")
     add("--deb", action="append", default=[], type=Path, metavar="PATH", help=_DEB)
     add("--with", dest="given", action="append", default=[], type=Path, metavar="FILE", help=_WITH)

@@ -104,7 +104,7 @@ def _release(checkout: Checkout, wanted: Wanted, work: Path, say: Say) -> Releas
         raise BundleError(f"--label {wanted.label}: {error}; a label is made of a-z, 0-9, dots and dashes") from error
     outbox = source.outbox_format(checkout)
     return Release(
-        name, checkout, wheel, outbox, *models.collect(checkout.root, wanted.models, wanted.models_from, work)
+        name, checkout, wheel, outbox, *models.collect(checkout.root, wanted.models, wanted.models_from, work, say)
     )
 
 

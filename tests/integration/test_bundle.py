@@ -160,6 +160,15 @@ def test_models_are_taken_along_as_a_store_has_them(toy: Toy, tmp_path: Path) ->
     ]
 
 
+def test_a_model_that_this_machine_lacks_is_pulled_once(toy: Toy, tmp_path: Path) -> None:
+    folder = catalogue_of_one(toy, tmp_path)
+    own = {"XDG_STATE_HOME": str(tmp_path / "state"), "PREACT_EDGE_MODEL_MIRROR": str(folder)}
+    assert toy.build("--model", "tiny", **own).returncode == 0
+    (folder / "tiny.tflite").unlink()
+    assert toy.build("--model", "tiny", **own).returncode == 0
+    assert parse(Bundle(toy.out / NAME).manifest).models == ("bundled", "tiny")
+
+
 def test_a_model_that_is_another(toy: Toy, tmp_path: Path) -> None:
     folder = catalogue_of_one(toy, tmp_path)
     (folder / "tiny.tflite").write_bytes(b"another")
