@@ -15,6 +15,7 @@ from tests.machines.nspawn import Machine
 from tests.machines.releases import UNSUITED, Bundle, Releases
 
 BLIND = '{"preact_edge_settings": {"camera": {"source": "/dev/video9"}}}'
+WRONG = '{"preact_edge_settings": {"camera": {"source": "scene", "sauce": 1}}}'
 
 
 def outcome(machine: Machine) -> dict[str, Any]:
@@ -106,7 +107,7 @@ def test_settings_that_make_it_blind_are_rolled_back_by_themselves(
 def test_settings_that_are_wrong_are_never_put_in_place(device: Machine, control: Control) -> None:
     since = started(device)
 
-    play = control.play("site", "-e", BLIND.replace("source", "sauce"), "--tags", "preact_edge", expect=None)
+    play = control.play("site", "-e", WRONG, "--tags", "preact_edge", expect=None)
 
     assert play.code != 0, play.text
     assert "camera.sauce" in play.text, play.text
